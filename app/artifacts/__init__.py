@@ -1,0 +1,13 @@
+"""The contract between training, which writes versions, and the service, which reads them.
+
+``layout``
+    Names of the files in a version folder.
+``manifest``
+    ``manifest.json`` as a typed record.
+``checksums``
+    SHA-256 of files, and the comparison of a folder with its manifest.
+``samples``
+    ``samples.npz``: what the self-test runs, and labelled samples.
+``publish``
+    A new version, complete or not at all.
+"""

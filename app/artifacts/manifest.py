@@ -1,0 +1,141 @@
+"""``manifest.json``: what a version is, where it comes from, and what its files must hash to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.artifacts.layout import MANIFEST
+from app.errors import ArtifactError
+from app.types import InputSpec, Interpolation, ResizeMode
+
+SCHEMA_VERSION = 1
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""Model names: safe as a folder, a URL segment and a metric label."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ManifestInput(_Record):
+    """What the network takes, and how an upload is brought to it."""
+
+    height: int = Field(gt=0, le=4096)
+    width: int = Field(gt=0, le=4096)
+    channels: Literal[1, 3]
+    resize: ResizeMode = "stretch"
+    interpolation: Interpolation = "bilinear"
+    scale: float = Field(default=1.0, description="Factor on 0..255 where not in the network.")
+    offset: float = Field(default=0.0, description="Added after scale, where not in the network.")
+
+    @property
+    def spec(self) -> InputSpec:
+        """The part of it that imaging needs."""
+        return InputSpec(self.height, self.width, self.channels, self.resize, self.interpolation)
+
+
+class Calibration(_Record):
+    """How probabilities were made honest: softmax(log p / temperature)."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    method: Literal["none", "temperature_scaling"] = "none"
+
+
+class GateCheck(_Record):
+    """One condition of publishing, with what was measured."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+
+
+class Gate(_Record):
+    """Whether the version was allowed to be published."""
+
+    passed: bool
+    forced: bool = False
+    checks: tuple[GateCheck, ...] = ()
+
+
+class TrainingRecord(_Record):
+    """The facts needed to repeat the run."""
+
+    dataset: str
+    dataset_fingerprint: str
+    command: str
+    config: dict[str, Any]
+    seed: int
+    duration_s: float = Field(ge=0)
+    hardware: str
+    libraries: dict[str, str]
+    commit: str | None = None
+
+
+class SelfTestTolerance(_Record):
+    """How far another engine or precision may be from the recorded probabilities."""
+
+    min_top1_agreement: float = Field(default=0.99, ge=0, le=1)
+    max_deviation: float = Field(default=0.05, gt=0, le=1)
+
+
+class FileRecord(_Record):
+    """What one file must be."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=0)
+
+
+class Manifest(_Record):
+    """A published version, described."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field(pattern=NAME_PATTERN)
+    version: int = Field(ge=1)
+    created_at: datetime
+    architecture: str
+    parameters: int = Field(ge=0)
+    input: ManifestInput
+    classes: tuple[str, ...] = Field(min_length=2)
+    calibration: Calibration = Calibration()
+    metrics: dict[str, float]
+    gate: Gate
+    training: TrainingRecord
+    self_test: SelfTestTolerance = SelfTestTolerance()
+    files: dict[str, FileRecord] = Field(
+        description="Every other file, by its path inside the folder with forward slashes."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Manifest:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("class names repeat")
+        for path in self.files:
+            parts = path.split("/")
+            if path.startswith("/") or "\\" in path or {"", ".", ".."} & set(parts):
+                raise ValueError(f"files: {path!r} is no path inside the version folder")
+        return self
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate ``folder/manifest.json``; the other files are not looked at.
+
+    Raises:
+        ArtifactError: It is missing, no JSON, of another schema version, or has a bad field.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{MANIFEST} is missing") from error
+    except OSError as error:
+        raise ArtifactError(f"{MANIFEST} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise ArtifactError(f"{MANIFEST} is invalid at {where}: {first['msg']}") from error

@@ -1,0 +1,138 @@
+"""Every error the service raises on purpose, grouped by whose fault it is.
+
+The tree, with the HTTP status and problem code that ``app.api.error_handlers`` gives each::
+
+    ServingError
+    ├── ClientFaultError
+    │   ├── MalformedRequestError      400 malformed_request
+    │   ├── ServableNotFoundError      404 model_not_found / version_not_found / label_not_found
+    │   ├── UploadTooLargeError        413 upload_too_large
+    │   ├── ImageTooLargeError         413 image_too_large
+    │   ├── TooManyImagesError         413 too_many_images
+    │   ├── UnsupportedFormatError     415 unsupported_format
+    │   ├── ImageDecodeError           422 invalid_image
+    │   └── InvalidRequestError        422 invalid_request
+    └── ServerFaultError
+        ├── QueueFullError             429 queue_full
+        ├── DeadlineExceededError      504 deadline_exceeded
+        ├── ServableNotReadyError      503 not_ready
+        ├── BatcherStoppedError        503 draining
+        ├── ExecutionError             500 execution_failed
+        └── ArtifactError              (a version on disk that must not be served)
+"""
+
+from __future__ import annotations
+
+
+class ServingError(Exception):
+    """Base of all errors below. ``str(error)`` is safe to show to the caller."""
+
+    code = "internal"
+
+
+class ClientFaultError(ServingError):
+    """The request cannot succeed as sent; sending it again will not help."""
+
+
+class MalformedRequestError(ClientFaultError):
+    """The request breaks its protocol: broken multipart, contradicting parameters."""
+
+    code = "malformed_request"
+
+
+class ServableNotFoundError(ClientFaultError):
+    """No such model, version or label is known.
+
+    Attributes:
+        code: ``model_not_found``, ``version_not_found`` or ``label_not_found``.
+    """
+
+    def __init__(self, message: str, *, code: str = "model_not_found") -> None:
+        """Keep which of the three parts was not found."""
+        super().__init__(message)
+        self.code = code
+
+
+class UploadTooLargeError(ClientFaultError):
+    """One file, or the body, has more bytes than the limit."""
+
+    code = "upload_too_large"
+
+
+class ImageTooLargeError(ClientFaultError):
+    """The image has more pixels than the limit; found before any pixel is decoded."""
+
+    code = "image_too_large"
+
+
+class TooManyImagesError(ClientFaultError):
+    """One request carries more files than the limit."""
+
+    code = "too_many_images"
+
+
+class UnsupportedFormatError(ClientFaultError):
+    """The bytes are no image, or of a format that is not enabled."""
+
+    code = "unsupported_format"
+
+
+class ImageDecodeError(ClientFaultError):
+    """The image is truncated or corrupt."""
+
+    code = "invalid_image"
+
+
+class InvalidRequestError(ClientFaultError):
+    """A part or parameter is missing, empty or out of range."""
+
+    code = "invalid_request"
+
+
+class ServerFaultError(ServingError):
+    """The request is fine; the service cannot answer it now, or failed doing so."""
+
+
+class QueueFullError(ServerFaultError):
+    """The queue holds ``max_queue_size`` images.
+
+    Attributes:
+        retry_after_s: When room can be expected, from the queue and the measured rate.
+    """
+
+    code = "queue_full"
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        """Keep the estimate for the ``Retry-After`` header."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceededError(ServerFaultError):
+    """The request's deadline passed before its answer was there."""
+
+    code = "deadline_exceeded"
+
+
+class ServableNotReadyError(ServerFaultError):
+    """The version is known but not AVAILABLE (yet, or any more)."""
+
+    code = "not_ready"
+
+
+class BatcherStoppedError(ServerFaultError):
+    """The batcher, or the whole service, is draining and takes nothing new."""
+
+    code = "draining"
+
+
+class ExecutionError(ServerFaultError):
+    """The network failed on this image, or gave an answer of the wrong shape."""
+
+    code = "execution_failed"
+
+
+class ArtifactError(ServerFaultError):
+    """A version folder is incomplete, altered or of an unknown schema; it is never served."""
+
+    code = "internal"

@@ -1,0 +1,147 @@
+"""Vocabulary shared by every layer: identities, states, records and Protocols.
+
+Array shapes are written with ``N`` batch, ``H`` height, ``W`` width, ``C`` channels and
+``K`` classes throughout the project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+ImageArray: TypeAlias = NDArray[np.uint8]
+ScoreArray: TypeAlias = NDArray[np.float32]
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+ResizeMode = Literal["stretch", "crop", "pad"]
+Priority = Literal["interactive", "bulk"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServableId:
+    """Identity of one loaded version of one model."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        """Return ``name:version``, the form used in logs."""
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a network expects of one image: uint8, 0..255, channels last.
+
+    Attributes:
+        height: Rows of the network's input, px.
+        width: Columns of the network's input, px.
+        channels: 1 (grey) or 3 (RGB).
+        resize: How another size is brought to this one: ``stretch`` ignores the aspect ratio,
+            ``crop`` covers and cuts the centre, ``pad`` fits inside and fills with black.
+        interpolation: Resampling filter of that resize; reducing is always antialiased.
+    """
+
+    height: int
+    width: int
+    channels: int
+    resize: ResizeMode = "stretch"
+    interpolation: Interpolation = "bilinear"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(H, W, C)``."""
+        return (self.height, self.width, self.channels)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """One upload after decoding, ready for the network.
+
+    Attributes:
+        pixels: ``(H, W, C)`` uint8, 0..255, as the model's ``InputSpec`` asks.
+        format: Name of the file format as Pillow gives it, e.g. ``PNG``.
+        width: Columns of the upload after EXIF orientation, px.
+        height: Rows of the upload after EXIF orientation, px.
+        mode: Pillow mode of the upload as stored, e.g. ``RGB``, ``P``, ``I;16``.
+    """
+
+    pixels: ImageArray
+    format: str
+    width: int
+    height: int
+    mode: str
+
+
+class ServableState(StrEnum):
+    """Where a version stands in its life; it only ever moves downward in this list."""
+
+    START = "START"
+    """Seen in the store, nothing done yet."""
+    LOADING = "LOADING"
+    """Checksums are compared and the engine builds the network."""
+    WARMING = "WARMING"
+    """Every allowed batch size is executed once."""
+    TESTING = "TESTING"
+    """The self-test compares against the recorded probabilities."""
+    AVAILABLE = "AVAILABLE"
+    """Takes traffic."""
+    DRAINING = "DRAINING"
+    """Refuses new images and finishes what it accepted."""
+    END = "END"
+    """Closed; its memory has been given back."""
+    FAILED = "FAILED"
+    """Never served, or no longer; the reason stands beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a servable runs on, as shown by ``/v1/models`` and ``model_info``."""
+
+    engine: str
+    precision: str
+    device: str
+
+
+class Servable(Protocol):
+    """A callable, loaded version. The rest of the code cannot tell engines apart.
+
+    One thread at a time calls it: the device thread of its batcher.
+    """
+
+    @property
+    def info(self) -> EngineInfo:
+        """Engine, precision and device."""
+        ...
+
+    def execute(self, images: ImageArray) -> ScoreArray:
+        """Classify a batch.
+
+        Args:
+            images: ``(N, H, W, C)`` uint8, 0..255; N from 1 to the largest allowed batch size.
+                Other sizes than the allowed ones are padded up, and cut again, in here.
+
+        Returns:
+            ``(N, K)`` float32, rows sum to 1.
+        """
+        ...
+
+    def warm_up(self) -> None:
+        """Execute every allowed batch size once, so that no request pays for the first call."""
+        ...
+
+    def close(self) -> None:
+        """Give the device's memory back. Calls after this one do nothing."""
+        ...
+
+
+class Clock(Protocol):
+    """Monotonic time; a fake one drives the tests."""
+
+    def __call__(self) -> float:
+        """Return seconds since an arbitrary start."""
+        ...
