@@ -18,6 +18,7 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
         ├── ServableNotReadyError      503 not_ready
         ├── BatcherStoppedError        503 draining
         ├── ExecutionError             500 execution_failed
+        │   └── OutOfDeviceMemoryError (the batcher halves its batches; 500 for a lone image)
         └── ArtifactError              (a version on disk that must not be served)
 """
 
@@ -130,6 +131,10 @@ class ExecutionError(ServerFaultError):
     """The network failed on this image, or gave an answer of the wrong shape."""
 
     code = "execution_failed"
+
+
+class OutOfDeviceMemoryError(ExecutionError):
+    """The device has no memory for a batch of this size; engines raise it in their own place."""
 
 
 class ArtifactError(ServerFaultError):

@@ -139,6 +139,22 @@ class Servable(Protocol):
         ...
 
 
+class BatchObserver(Protocol):
+    """Where a batcher tells what it did; called on its event loop, must not block or raise."""
+
+    def batch_executed(self, *, size: int, padded: int, duration_s: float) -> None:
+        """One execution ended well: ``size`` images, and ``padded`` rows of filling beside them."""
+        ...
+
+    def task_dequeued(self, queue_delay_s: float) -> None:
+        """One image left the queue for the device after ``queue_delay_s`` seconds."""
+        ...
+
+    def queue_size_changed(self, queue_size: int) -> None:
+        """``queue_size`` images wait now."""
+        ...
+
+
 class Clock(Protocol):
     """Monotonic time; a fake one drives the tests."""
 

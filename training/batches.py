@@ -57,9 +57,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return np.random.default_rng([self._seed, self._epoch]).permutation(len(self._split))
 
 
-def augment(
-    images: ImageArray, config: AugmentationConfig, rng: np.random.Generator
-) -> ImageArray:
+def augment(images: ImageArray, config: AugmentationConfig, rng: np.random.Generator) -> ImageArray:
     """Flip and shift each image on its own.
 
     Args:

@@ -38,7 +38,10 @@ class AugmentationConfig(_Section):
 
     flip: bool = Field(default=False, description="Mirror left to right, every second image.")
     shift_px: int = Field(
-        default=0, ge=0, le=64, description="Largest shift up, down, left or right, px; edges reflect."
+        default=0,
+        ge=0,
+        le=64,
+        description="Largest shift up, down, left or right, px; edges reflect.",
     )
 
 
@@ -75,6 +78,16 @@ class GateConfig(_Section):
     min_test_accuracy: float = Field(default=0.7, ge=0, le=1)
 
 
+class PublishConfig(_Section):
+    """What a published version carries beside its weights."""
+
+    samples: Literal["labelled", "generated"] = Field(
+        default="labelled",
+        description="labelled: test images with their classes feed the self-test and the samples "
+        "routes; generated: pictures made by code, for versions that must not carry the data set.",
+    )
+
+
 class RunConfig(_Section):
     """Everything that decides what a run computes."""
 
@@ -86,11 +99,12 @@ class RunConfig(_Section):
     schedule: ScheduleConfig = ScheduleConfig()
     fit: FitConfig
     gate: GateConfig = GateConfig()
+    publish: PublishConfig = PublishConfig()
 
     @property
     def fingerprint(self) -> str:
         """First 8 hex digits of the SHA-256 over every setting that decides the weights."""
-        decisive = self.model_dump_json(exclude={"gate"})
+        decisive = self.model_dump_json(exclude={"gate", "publish"})
         return hashlib.sha256(decisive.encode()).hexdigest()[:8]
 
 

@@ -128,7 +128,9 @@ def _from_keras(name: str, spec: InputSpec) -> Dataset:
             "Give a local copy with --data PATH."
         ) from error
     classes = CIFAR10_CLASSES if name == "cifar10" else FASHION_MNIST_CLASSES
-    return Dataset(name, classes, spec, _split(train_x, train_y, spec), _split(test_x, test_y, spec))
+    return Dataset(
+        name, classes, spec, _split(train_x, train_y, spec), _split(test_x, test_y, spec)
+    )
 
 
 def _split(images: NDArray[np.uint8], labels: NDArray[np.integer], spec: InputSpec) -> Split:
@@ -145,7 +147,9 @@ def _from_pngs(name: str, path: Path, spec: InputSpec) -> Dataset:
     members = dict(_folder_files(path) if path.is_dir() else _archive_files(path))
     labels_file = next((key for key in members if Path(key).name == "labels.txt"), None)
     if labels_file is None:
-        raise DataError(f"{path} has no labels.txt; expected train/N_class.png, test/ and labels.txt")
+        raise DataError(
+            f"{path} has no labels.txt; expected train/N_class.png, test/ and labels.txt"
+        )
     classes = tuple(members[labels_file].decode().split())
     splits = {}
     for part in ("train", "test"):
@@ -238,5 +242,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     start = 4 + 4 * raw[3]
     shape = tuple(int(size) for size in np.frombuffer(raw[4:start], ">u4"))
     if len(raw) - start != math.prod(shape):
-        raise DataError(f"{path} holds {len(raw) - start} values, its header says {math.prod(shape)}")
+        raise DataError(
+            f"{path} holds {len(raw) - start} values, its header says {math.prod(shape)}"
+        )
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)

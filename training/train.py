@@ -66,7 +66,9 @@ class EpochCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record and save."""
         record = {"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}}
-        record["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        record["learning_rate"] = float(
+            keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        )
         record["duration_s"] = round(time.monotonic() - self._started, 3)
         self._history.append(record)
         lines = "".join(json.dumps(entry) + "\n" for entry in self._history)

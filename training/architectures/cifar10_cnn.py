@@ -22,9 +22,9 @@ def build(
 
     # ---- convolution: each block halves H and W -------------------------------------------
     for block, (filters, kernel) in enumerate([(64, 3), (128, 3), (256, 5), (512, 5)], start=1):
-        x = layers.Conv2D(
-            filters, kernel, padding="same", activation="relu", name=f"conv_{block}"
-        )(x)
+        x = layers.Conv2D(filters, kernel, padding="same", activation="relu", name=f"conv_{block}")(
+            x
+        )
         x = layers.MaxPooling2D(2, name=f"pool_{block}")(x)
         x = layers.BatchNormalization(name=f"conv_norm_{block}")(x)
     x = layers.Flatten(name="flatten")(x)
