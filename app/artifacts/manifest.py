@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,7 +12,7 @@ from app.artifacts.layout import MANIFEST
 from app.errors import ArtifactError
 from app.types import InputSpec, Interpolation, ResizeMode
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """Model names: safe as a folder, a URL segment and a metric label."""

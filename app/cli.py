@@ -1,0 +1,139 @@
+"""The ``keraserve`` command: ``serve`` and ``models list``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from app.artifacts.checksums import verify_files
+from app.errors import ArtifactError, ServingError
+from app.registry.store import ModelStore
+from app.settings import ENV_PREFIX, Settings, SettingsError, load_settings
+from app.types import ServableId
+
+_USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0, 1 for a failure, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except (SettingsError, ServingError) as error:
+        for line in str(error).splitlines():
+            print(f"keraserve: {line}", file=sys.stderr)
+        return _USAGE_ERROR
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keraserve", description="Serve Keras image classifiers over HTTP."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"keraserve {metadata.version('keraserve')}"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve the published models",
+        description="Serve the published models. Every flag is also an environment variable "
+        "(in brackets) and may stand in .env; a flag wins over both.",
+        formatter_class=_WideHelp,
+    )
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = "unset" if default is None or default == () else default
+        serve.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar="VALUE",
+            help=f"{field.description} [{ENV_PREFIX}{name.upper()}, default: {shown}]".replace(
+                "%", "%%"
+            ),
+        )
+    serve.set_defaults(command=_serve)
+
+    models = commands.add_parser("models", help="look at published models")
+    model_commands = models.add_subparsers(required=True, metavar="COMMAND")
+    listing = model_commands.add_parser(
+        "list",
+        help="list the versions in the store",
+        description="List every version in the store and whether its files are whole.",
+    )
+    listing.add_argument(
+        "--model-dir", metavar="FOLDER", help=f"the store [{ENV_PREFIX}MODEL_DIR, default: models]"
+    )
+    listing.set_defaults(command=_list_models)
+    return parser
+
+
+class _WideHelp(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # TensorFlow's C++ start-up lines would stand between our log lines; errors still show.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    flags = {name: getattr(options, name) for name in Settings.model_fields}
+    settings = load_settings(**flags)
+    if not settings.model_dir.is_dir():
+        raise SettingsError(
+            f"the model store {settings.model_dir} is no folder ({ENV_PREFIX}MODEL_DIR)"
+        )
+    from app.server import serve  # imported here: `models list` needs no web server
+
+    return serve(settings)
+
+
+def _list_models(options: argparse.Namespace) -> int:
+    root = load_settings(model_dir=options.model_dir).model_dir
+    if not root.is_dir():
+        raise SettingsError(f"the model store {root} is no folder ({ENV_PREFIX}MODEL_DIR)")
+    rows, broken = _rows(ModelStore(root), root)
+    if not rows:
+        print(f"{root} holds no published version; `keraserve-train run cifar10` makes one.")
+        return 0
+    header = ("MODEL", "VERSION", "ARCHITECTURE", "PARAMETERS", "ACCURACY", "CREATED", "FILES")
+    table = [header, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+    return 1 if broken else 0
+
+
+def _rows(store: ModelStore, root: Path) -> tuple[list[tuple[str, ...]], bool]:
+    rows: list[tuple[str, ...]] = []
+    broken = False
+    for name in store.models():
+        for version in store.versions(name):
+            stored = store.locate(ServableId(name, version))
+            try:
+                manifest = store.read(stored.id)
+                verify_files(stored.folder, manifest)
+            except ArtifactError as error:
+                broken = True
+                rows.append((name, str(version), "-", "-", "-", "-", f"FAILED: {error}"))
+                continue
+            accuracy = manifest.metrics.get("test_accuracy")
+            rows.append(
+                (
+                    name,
+                    str(version),
+                    manifest.architecture,
+                    f"{manifest.parameters:,}",
+                    "-" if accuracy is None else f"{accuracy:.4f}",
+                    f"{manifest.created_at:%Y-%m-%d %H:%M}",
+                    "whole",
+                )
+            )
+    return rows, broken

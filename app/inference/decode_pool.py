@@ -1,0 +1,57 @@
+"""The threads that turn uploads into pixels, with a bound on what waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import TypeVar
+
+from app.errors import QueueFullError
+
+T = TypeVar("T")
+
+
+class DecodePool:
+    """Runs decoding off the event loop.
+
+    Loop: ``run`` is called on one event loop, which owns the count of what is pending.
+    Bound: at most ``max_pending`` uploads wait or decode; the next one is refused, because each
+    of them holds its whole body in memory.
+    Cancel: an upload whose caller left before a thread took it is never decoded.
+    """
+
+    def __init__(self, threads: int, max_pending: int) -> None:
+        """Threads start when first needed."""
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._max_pending = max_pending
+        self._pending = 0  # owned by the event loop
+
+    async def run(self, decode: Callable[[], T]) -> tuple[T, float]:
+        """Return what ``decode`` returns, and the seconds it took in its thread.
+
+        Raises:
+            QueueFullError: ``max_pending`` uploads are already waiting.
+        """
+        if self._pending >= self._max_pending:
+            raise QueueFullError(
+                f"{self._pending} uploads wait to be decoded, the limit is {self._max_pending} "
+                "(KERASERVE_MAX_QUEUE_SIZE).",
+                retry_after_s=1.0,
+            )
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _timed, decode)
+        finally:
+            self._pending -= 1
+
+    def close(self) -> None:
+        """Stop the threads once they are done with what they have."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _timed(decode: Callable[[], T]) -> tuple[T, float]:
+    start = perf_counter()
+    result = decode()
+    return result, perf_counter() - start

@@ -1,0 +1,27 @@
+"""One loaded version with everything a request needs of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.artifacts.manifest import Manifest
+from app.batching.batcher import DynamicBatcher
+from app.metrics import ServableMetrics
+from app.types import EngineInfo, InputSpec, Servable, ServableId
+
+
+@dataclass(frozen=True, slots=True)
+class LiveServable:
+    """An AVAILABLE version: its identity and contract, its engine, and the batcher before it."""
+
+    id: ServableId
+    manifest: Manifest
+    spec: InputSpec
+    servable: Servable
+    batcher: DynamicBatcher
+    metrics: ServableMetrics
+
+    @property
+    def info(self) -> EngineInfo:
+        """Engine, precision and device."""
+        return self.servable.info

@@ -1,0 +1,20 @@
+"""What one request may ask, as a frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPolicy:
+    """Limits of a request.
+
+    Attributes:
+        request_timeout_s: Deadline of the whole request, and the most a client may ask for.
+        max_upload_bytes: Largest single file.
+        max_images_per_request: Most files in one batch request.
+    """
+
+    request_timeout_s: float = 10.0
+    max_upload_bytes: int = 20 * 1024 * 1024
+    max_images_per_request: int = 64

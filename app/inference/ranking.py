@@ -1,0 +1,22 @@
+"""Scores to ranked labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from app.inference.records import Prediction
+from app.types import ScoreArray
+
+
+def rank(scores: ScoreArray, classes: Sequence[str], top_k: int) -> tuple[Prediction, ...]:
+    """Return the ``top_k`` best labels, highest score first; ties keep the order of classes.
+
+    Args:
+        scores: ``(K,)`` float32, sums to 1.
+        classes: K names.
+        top_k: 1..K.
+    """
+    order = np.argsort(-scores, kind="stable")[:top_k].tolist()
+    return tuple(Prediction(classes[index], index, float(scores[index])) for index in order)

@@ -1,0 +1,60 @@
+"""What a caller asks of the inference service, and what it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.types import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyOptions:
+    """How one request wants its images classified.
+
+    Attributes:
+        top_k: Labels per answer, 1..K.
+        deadline_s: When the answer is worthless, on the event loop's clock (``loop.time()``).
+        priority: ``interactive`` goes before ``bulk`` when a batch is formed.
+    """
+
+    top_k: int
+    deadline_s: float
+    priority: Priority = "interactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One label with its probability, 0..1."""
+
+    label: str
+    class_id: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What the upload was, before it was brought to the network's input."""
+
+    format: str
+    width: int
+    height: int
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageTiming:
+    """Where the time of one image went, s; ``batch_size`` counts images without padding."""
+
+    decode_s: float
+    queue_s: float
+    execute_s: float
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The answer for one image; predictions are sorted by score, highest first."""
+
+    predictions: tuple[Prediction, ...]
+    image: ImageInfo
+    timing: StageTiming

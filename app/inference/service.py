@@ -1,0 +1,212 @@
+"""The way of an image: decode, schedule, rank; every end of it is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+
+from app.batching.task import BatchTask
+from app.errors import (
+    BatcherStoppedError,
+    ClientFaultError,
+    DeadlineExceededError,
+    ExecutionError,
+    InvalidRequestError,
+    QueueFullError,
+    ServableNotReadyError,
+    ServingError,
+)
+from app.imaging.decoder import ImagingPolicy, decode_image
+from app.inference.decode_pool import DecodePool
+from app.inference.live import LiveServable
+from app.inference.ranking import rank
+from app.inference.records import (
+    Classification,
+    ClassifyOptions,
+    ImageInfo,
+    StageTiming,
+)
+from app.metrics import Metrics
+from app.types import DecodedImage
+
+Resolve = Callable[[str | None, int | None, str | None], LiveServable]
+
+
+class InferenceService:
+    """Classifies uploads on live servables.
+
+    Loop: everything runs on the event loop but decoding, which runs in the decode pool, and
+    execution, which runs in the device thread of the servable's batcher.
+    Answer: each call ends in a classification or one error; so does each image of
+    ``classify_many``.
+    Cancel: cancelling a call withdraws its images from decoding and from the queue.
+    Bound: a call ends at ``options.deadline_s`` at the latest.
+    """
+
+    def __init__(
+        self, resolve: Resolve, pool: DecodePool, imaging: ImagingPolicy, metrics: Metrics
+    ) -> None:
+        """Join the parts; ``resolve`` finds a live servable by name, version or label."""
+        self._resolve = resolve
+        self._pool = pool
+        self._imaging = imaging
+        self._metrics = metrics
+
+    def resolve(self, name: str | None, version: int | None, label: str | None) -> LiveServable:
+        """Find the version that a request means; all three None: the default.
+
+        Raises:
+            ServableNotFoundError: No such model, version or label.
+            ServableNotReadyError: It is known but not AVAILABLE.
+        """
+        return self._resolve(name, version, label)
+
+    async def classify(
+        self, live: LiveServable, upload: bytes, options: ClassifyOptions
+    ) -> Classification:
+        """Classify one encoded image.
+
+        Raises:
+            ServingError: One of its subclasses: the image's fault, a full queue, the deadline, a
+                failed execution, or a version that stopped.
+        """
+        with _counted(live):
+            try:
+                async with asyncio.timeout_at(options.deadline_s):
+                    image, decode_s = await self._decode(live, upload)
+                    task = live.batcher.schedule(
+                        image.pixels, deadline_s=options.deadline_s, priority=options.priority
+                    )
+                    return await _answer(live, task, image, decode_s, options.top_k)
+            except TimeoutError:
+                raise _deadline_error() from None
+
+    async def classify_many(
+        self, live: LiveServable, uploads: Sequence[bytes], options: ClassifyOptions
+    ) -> list[Classification | ServingError]:
+        """Classify several images that came in one request; answers keep their order.
+
+        A bad image, or one that the network fails on, is an entry of its own. The readable ones
+        are accepted together or not at all.
+
+        Raises:
+            QueueFullError: There is no room for all of them.
+            DeadlineExceededError: Not all were answered in time; the rest is withdrawn.
+            BatcherStoppedError: The version stopped.
+        """
+        outcomes: list[Classification | ServingError]
+        try:
+            async with asyncio.timeout_at(options.deadline_s):
+                decoded = await asyncio.gather(*(self._decode_entry(live, u) for u in uploads))
+                readable = [entry for entry in decoded if not isinstance(entry, ServingError)]
+                tasks = iter(
+                    live.batcher.schedule_many(
+                        [image.pixels for image, _ in readable],
+                        deadline_s=options.deadline_s,
+                        priority=options.priority,
+                    )
+                )
+                outcomes = await asyncio.gather(
+                    *(
+                        _settled(entry)
+                        if isinstance(entry, ServingError)
+                        else _answer_entry(live, next(tasks), entry, options.top_k)
+                        for entry in decoded
+                    )
+                )
+        except TimeoutError:
+            error: ServingError = _deadline_error()
+            _count_all(live, len(uploads), error)
+            raise error from None
+        except (ServingError, asyncio.CancelledError) as failure:
+            _count_all(live, len(uploads), failure)
+            raise
+        for outcome in outcomes:
+            live.metrics.image_ended(
+                outcome_of(outcome) if isinstance(outcome, ServingError) else "ok"
+            )
+        return outcomes
+
+    async def _decode(self, live: LiveServable, upload: bytes) -> tuple[DecodedImage, float]:
+        if not upload:
+            raise InvalidRequestError("The file is empty.")
+        decode = functools.partial(decode_image, upload, live.spec, self._imaging)
+        image, seconds = await self._pool.run(decode)
+        self._metrics.decode_duration.labels(image.format).observe(seconds)
+        return image, seconds
+
+    async def _decode_entry(
+        self, live: LiveServable, upload: bytes
+    ) -> tuple[DecodedImage, float] | ServingError:
+        try:
+            return await self._decode(live, upload)
+        except ClientFaultError as error:
+            return error
+
+
+async def _settled(error: ServingError) -> ServingError:
+    return error
+
+
+async def _answer(
+    live: LiveServable, task: BatchTask, image: DecodedImage, decode_s: float, top_k: int
+) -> Classification:
+    result = await task.result()
+    predictions = rank(result.scores, live.manifest.classes, top_k)
+    live.metrics.image_predicted(predictions[0].class_id, predictions[0].score)
+    return Classification(
+        predictions,
+        ImageInfo(image.format, image.width, image.height, image.mode),
+        StageTiming(decode_s, result.queue_delay_s, result.execution_s, result.batch_size),
+    )
+
+
+async def _answer_entry(
+    live: LiveServable, task: BatchTask, entry: tuple[DecodedImage, float], top_k: int
+) -> Classification | ServingError:
+    try:
+        return await _answer(live, task, *entry, top_k)
+    except ExecutionError as error:
+        return error
+
+
+def _deadline_error() -> DeadlineExceededError:
+    return DeadlineExceededError("The deadline passed before the answer was there.")
+
+
+# ---- counting ---------------------------------------------------------------------------------
+
+_OUTCOMES: tuple[tuple[type[BaseException], str], ...] = (
+    (ClientFaultError, "invalid"),
+    (QueueFullError, "queue_full"),
+    (DeadlineExceededError, "deadline"),
+    (BatcherStoppedError, "not_ready"),
+    (ServableNotReadyError, "not_ready"),
+    (asyncio.CancelledError, "cancelled"),
+)
+
+
+def outcome_of(error: BaseException) -> str:
+    """Return the ``outcome`` label of ``images_total`` for an error."""
+    return next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "execution_failed")
+
+
+def _count_all(live: LiveServable, images: int, error: BaseException) -> None:
+    for _ in range(images):
+        live.metrics.image_ended(outcome_of(error))
+
+
+class _counted:
+    """Counts how the one image of its block ended."""
+
+    __slots__ = ("_live",)
+
+    def __init__(self, live: LiveServable) -> None:
+        self._live = live
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._live.metrics.image_ended("ok" if error is None else outcome_of(error))

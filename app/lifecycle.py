@@ -1,0 +1,221 @@
+"""Start, readiness and drain of one service process, in order; joins the parts below it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from app.artifacts.layout import MODEL, SAMPLES
+from app.artifacts.manifest import Manifest
+from app.artifacts.samples import read_samples
+from app.batching.batcher import DynamicBatcher
+from app.batching.policy import BatchPolicy
+from app.inference.decode_pool import DecodePool
+from app.inference.live import LiveServable
+from app.inference.service import InferenceService
+from app.metrics import Metrics
+from app.registry.manager import ServableManager
+from app.registry.status import ModelStatus
+from app.registry.store import ModelStore, StoredVersion
+from app.runtime.loader import load_servable
+from app.runtime.policy import EnginePolicy
+from app.runtime.self_test import run_self_test
+from app.settings import Settings
+from app.types import Servable, ServableState
+
+logger = logging.getLogger(__name__)
+
+LoadServable = Callable[[Path, Manifest, EnginePolicy], Servable]
+
+# Decoding holds the GIL for about half of its time: more threads than this only queue for it.
+_MOST_DECODE_THREADS = 4
+
+
+class ServableLoader:
+    """Brings one version from its folder to a running batcher, and back.
+
+    Everything that takes long runs in a worker thread: the event loop goes on serving.
+    """
+
+    def __init__(
+        self,
+        load: LoadServable,
+        engine_policy: EnginePolicy,
+        batch_policy: BatchPolicy,
+        metrics: Metrics,
+        unload_timeout_s: float,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            load: Builds the engine's servable; it blocks.
+            engine_policy: What it runs on.
+            batch_policy: How its batcher forms batches.
+            metrics: Where versions count.
+            unload_timeout_s: How long a version may take to finish what it accepted.
+        """
+        self.cut_off_images = 0
+        self._load = load
+        self._engine_policy = engine_policy
+        self._batch_policy = batch_policy
+        self._metrics = metrics
+        self._unload_timeout_s = unload_timeout_s
+
+    async def load(
+        self,
+        stored: StoredVersion,
+        manifest: Manifest,
+        on_state: Callable[[ServableState], None],
+    ) -> LiveServable:
+        """Load, warm up and test a version whose checksums are right.
+
+        Raises:
+            ArtifactError: It cannot be loaded, or fails its self-test.
+        """
+        servable = await asyncio.to_thread(self._load, stored.folder, manifest, self._engine_policy)
+        try:
+            on_state(ServableState.WARMING)
+            await asyncio.to_thread(servable.warm_up)
+            on_state(ServableState.TESTING)
+            await asyncio.to_thread(self._test, servable, stored, manifest)
+        except BaseException:
+            servable.close()
+            raise
+        metrics = self._metrics.for_servable(stored.id, manifest.classes)
+        batcher = DynamicBatcher(
+            servable, self._batch_policy, observer=metrics, name=str(stored.id)
+        )
+        batcher.start()
+        self._metrics.set_info(stored.id, servable.info, manifest.files[MODEL].sha256)
+        return LiveServable(stored.id, manifest, manifest.input.spec, servable, batcher, metrics)
+
+    async def unload(self, live: LiveServable) -> None:
+        """Finish what the version accepted, then close it."""
+        cut_off = await live.batcher.close(timeout_s=self._unload_timeout_s)
+        if cut_off:
+            self.cut_off_images += cut_off
+            logger.error("images cut off", extra={"servable": str(live.id), "images": cut_off})
+        if live.batcher.is_closed:  # else the device thread may still be inside the engine
+            live.servable.close()
+        self._metrics.clear_info(live.id, live.info, live.manifest.files[MODEL].sha256)
+
+    def _test(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> None:
+        samples = read_samples(stored.folder / SAMPLES)
+        result = run_self_test(
+            servable, samples, manifest.self_test, self._batch_policy.max_batch_size
+        )
+        logger.info(
+            "self-test passed",
+            extra={
+                "servable": str(stored.id),
+                "samples": len(samples.images),
+                "top1_agreement": result.top1_agreement,
+                "max_deviation": float(f"{result.max_deviation:.2g}"),
+            },
+        )
+
+
+class Lifecycle:
+    """The parts of one service process, and the order in which they live.
+
+    Start: versions load in a task of their own, so that liveness, readiness and metrics answer
+    meanwhile. Drain: ``begin_drain`` turns readiness off, ``refuse`` ends admission; ``stop``
+    lets every batcher finish what it accepted.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: CollectorRegistry,
+        *,
+        load: LoadServable = load_servable,
+    ) -> None:
+        """Build everything; nothing runs before ``start``."""
+        batch_policy = settings.batch_policy()
+        self.request_policy = settings.request_policy()
+        self.default_model = settings.default_model
+        self.metrics = Metrics(registry, batch_policy.allowed_batch_sizes)
+        self._loader = ServableLoader(
+            load,
+            settings.engine_policy(),
+            batch_policy,
+            self.metrics,
+            settings.shutdown_timeout_s,
+        )
+        self._manager: ServableManager[LiveServable] = ServableManager(
+            ModelStore(settings.model_dir),
+            settings.version_policies(),
+            default_model=settings.default_model,
+            loader=self._loader,
+            on_state=self.metrics.set_state,
+        )
+        self._pool = DecodePool(
+            threads=min(_MOST_DECODE_THREADS, os.cpu_count() or 1),
+            max_pending=batch_policy.max_queue_size,
+        )
+        self.service = InferenceService(
+            self._manager.resolve, self._pool, settings.imaging_policy(), self.metrics
+        )
+        self._loading: asyncio.Task[None] | None = None
+        self._is_unready_for_drain = False
+        self.is_draining = False
+        self.is_drained = False
+
+    async def start(self) -> None:
+        """Begin to load; returns at once."""
+        self._loading = asyncio.create_task(self._load_all(), name="load-versions")
+
+    async def loaded(self) -> None:
+        """Wait until every version is AVAILABLE or FAILED."""
+        if self._loading is not None:
+            await self._loading
+
+    async def _load_all(self) -> None:
+        await self._manager.load_all()
+        reasons = self._manager.unready_reasons()
+        if reasons:
+            logger.error("not ready", extra={"reasons": reasons})
+        else:
+            names = [f"{model.name}:{model.default_version}" for model in self._manager.statuses()]
+            logger.info("ready", extra={"serving": ", ".join(names)})
+
+    def begin_drain(self) -> None:
+        """Turn readiness off while requests are still accepted; for load balancers to notice."""
+        self._is_unready_for_drain = True
+
+    def refuse(self) -> None:
+        """Refuse new inference from now on; what was accepted goes on."""
+        self._is_unready_for_drain = True
+        self.is_draining = True
+
+    async def stop(self) -> None:
+        """Finish what was accepted and close every version, within ``shutdown_timeout_s``."""
+        self.refuse()
+        if self._loading is not None and not self._loading.done():
+            self._loading.cancel()
+            await asyncio.wait([self._loading])
+        await self._manager.unload_all()
+        self._pool.close()
+        self.is_drained = not self._loader.cut_off_images
+        logger.info("drained", extra={"images_cut_off": self._loader.cut_off_images})
+
+    def unready_reasons(self) -> list[str]:
+        """Say why traffic should go elsewhere; empty when ready."""
+        if self._is_unready_for_drain:
+            return ["draining"]
+        reasons = self._manager.unready_reasons()
+        for model in self._manager.statuses():
+            for version in model.versions:
+                live = version.live
+                if live is not None and not live.batcher.is_healthy:
+                    reasons.append(f"{live.id}: {live.batcher.failure}")
+        return reasons
+
+    def statuses(self) -> tuple[ModelStatus[LiveServable], ...]:
+        """Every model with its versions and their states."""
+        return self._manager.statuses()

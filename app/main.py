@@ -1,0 +1,60 @@
+"""Builds the application from its settings; nothing exists before ``create_app`` is called."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
+
+from app import api
+from app.lifecycle import Lifecycle, LoadServable
+from app.runtime.loader import load_servable
+from app.settings import Settings
+
+DESCRIPTION = """
+Upload an image, get ranked labels from a Keras model.
+
+Every error is a problem document (RFC 9457) with a machine-readable `code`.
+"""
+
+
+def create_app(settings: Settings, *, load: LoadServable = load_servable) -> FastAPI:
+    """Build the service.
+
+    Args:
+        settings: All of its settings.
+        load: Builds a servable from a version folder; tests give one that needs no TensorFlow.
+    """
+    lifecycle = Lifecycle(settings, CollectorRegistry(), load=load)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await lifecycle.start()
+        try:
+            yield
+        finally:
+            await lifecycle.stop()
+
+    app = FastAPI(
+        title="Keraserve",
+        description=DESCRIPTION,
+        version=metadata.version("keraserve"),
+        lifespan=lifespan,
+        docs_url=None,  # served from local assets by app.api.docs
+        redoc_url=None,
+    )
+    app.state.lifecycle = lifecycle
+    api.install(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
+        )
+    return app

@@ -1,0 +1,176 @@
+"""Prometheus metrics of the service: their names, labels, buckets, and who may count them.
+
+Names and labels are fixed by the HTTP contract; every label set is closed. The registry is
+passed in, so that each application (and each test) has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from app.types import EngineInfo, ServableId, ServableState
+
+# From half of what a small image costs on an idle CPU to the default request timeout.
+LATENCY_BUCKETS_S = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+# Decoding and queueing of one small image is far below a millisecond.
+SHORT_BUCKETS_S = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0,
+)  # fmt: skip
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+IMAGE_OUTCOMES = (
+    "ok", "invalid", "queue_full", "deadline", "cancelled", "execution_failed", "not_ready",
+)  # fmt: skip
+
+
+class Metrics:
+    """All metrics of one application."""
+
+    def __init__(self, registry: CollectorRegistry, batch_sizes: Sequence[int]) -> None:
+        """Register everything with ``registry``; ``batch_sizes`` are the histogram's buckets."""
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"keraserve_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"keraserve_{name}", text, labels, registry=registry)
+
+        def histogram(
+            name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
+        ) -> Histogram:
+            return Histogram(f"keraserve_{name}", text, labels, registry=registry, buckets=buckets)
+
+        servable = ("model", "version")
+        self.requests = counter(
+            "requests_total", "Requests answered; code 499: the client left.",
+            "route", "method", "code",
+        )  # fmt: skip
+        self.request_duration = histogram(
+            "request_duration_seconds", "From the first byte of a request to its answer.", "route"
+        )
+        self.in_flight_requests = gauge("in_flight_requests", "Requests being answered now.")
+        self.images = counter("images_total", "Images by how they ended.", *servable, "outcome")
+        self.decode_duration = histogram(
+            "decode_duration_seconds", "Bytes to pixels.", "format", buckets=SHORT_BUCKETS_S
+        )
+        self.queue_delay = histogram(
+            "queue_delay_seconds", "From the queue to the device.", *servable,
+            buckets=SHORT_BUCKETS_S,
+        )  # fmt: skip
+        self.execution_duration = histogram(
+            "execution_duration_seconds", "One batch on the device.", *servable
+        )
+        self.batch_size = histogram(
+            "batch_size", "Images per execution, padding not counted.", *servable,
+            buckets=batch_sizes,
+        )  # fmt: skip
+        self.executions = counter("executions_total", "Batches executed.", *servable)
+        self.padded_images = counter(
+            "padded_images_total", "Rows of filling executed beside images.", *servable
+        )
+        self.queue_size = gauge("queue_size", "Images waiting, all versions together.")
+        self.predictions = counter(
+            "predictions_total", "Answers by their first label.", *servable, "label"
+        )
+        self.prediction_confidence = histogram(
+            "prediction_confidence", "Score of the first label.", *servable,
+            buckets=CONFIDENCE_BUCKETS,
+        )  # fmt: skip
+        self.model_info = gauge(
+            "model_info", "1 for each loaded version.",
+            *servable, "engine", "precision", "device", "sha256",
+        )  # fmt: skip
+        self.model_state = gauge(
+            "model_state", "1 for the state that a version is in.", *servable, "state"
+        )
+        self._waiting: dict[ServableId, int] = {}
+
+    def for_servable(self, servable_id: ServableId, classes: Sequence[str]) -> ServableMetrics:
+        """Return the metrics of one version, labels already bound."""
+        return ServableMetrics(self, servable_id, classes)
+
+    def set_state(self, servable_id: ServableId, state: ServableState) -> None:
+        """Show the state a version is in; the other states become 0."""
+        for other in ServableState:
+            self.model_state.labels(servable_id.name, servable_id.version, other.value).set(
+                other is state
+            )
+
+    def set_info(self, servable_id: ServableId, info: EngineInfo, sha256: str) -> None:
+        """Show what a loaded version runs on; ``sha256`` is that of its weights file."""
+        self.model_info.labels(
+            servable_id.name, servable_id.version, info.engine, info.precision, info.device, sha256
+        ).set(1)
+
+    def clear_info(self, servable_id: ServableId, info: EngineInfo, sha256: str) -> None:
+        """Forget a version that was closed."""
+        self.model_info.remove(
+            servable_id.name, str(servable_id.version), info.engine, info.precision, info.device,
+            sha256,
+        )  # fmt: skip
+
+    def set_waiting(self, servable_id: ServableId, waiting: int) -> None:
+        """Show how many images wait for one version."""
+        self._waiting[servable_id] = waiting
+        self.queue_size.set(sum(self._waiting.values()))
+
+
+class ServableMetrics:
+    """Metrics of one version; implements ``app.types.BatchObserver``.
+
+    Label children are looked up once, here: doing it per image costs more than the counting.
+    """
+
+    def __init__(self, metrics: Metrics, servable_id: ServableId, classes: Sequence[str]) -> None:
+        """Bind the labels."""
+        labels = (servable_id.name, str(servable_id.version))
+        self._metrics = metrics
+        self._id = servable_id
+        self._queue_delay = metrics.queue_delay.labels(*labels)
+        self._execution_duration = metrics.execution_duration.labels(*labels)
+        self._batch_size = metrics.batch_size.labels(*labels)
+        self._executions = metrics.executions.labels(*labels)
+        self._padded_images = metrics.padded_images.labels(*labels)
+        self._confidence = metrics.prediction_confidence.labels(*labels)
+        self._predictions = [metrics.predictions.labels(*labels, name) for name in classes]
+        self._images = {name: metrics.images.labels(*labels, name) for name in IMAGE_OUTCOMES}
+
+    def batch_executed(self, *, size: int, padded: int, duration_s: float) -> None:
+        """Count one execution."""
+        self._batch_size.observe(size)
+        self._executions.inc()
+        self._padded_images.inc(padded)
+        self._execution_duration.observe(duration_s)
+
+    def task_dequeued(self, queue_delay_s: float) -> None:
+        """Count one image's wait."""
+        self._queue_delay.observe(queue_delay_s)
+
+    def queue_size_changed(self, queue_size: int) -> None:
+        """Show the queue's length."""
+        self._metrics.set_waiting(self._id, queue_size)
+
+    def image_ended(self, outcome: str) -> None:
+        """Count one image; ``outcome`` is one of ``IMAGE_OUTCOMES``."""
+        self._images[outcome].inc()
+
+    def image_predicted(self, class_id: int, score: float) -> None:
+        """Count one answer by its first class."""
+        self._predictions[class_id].inc()
+        self._confidence.observe(score)

@@ -1,0 +1,61 @@
+"""Whether a servable reproduces the probabilities that training recorded."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.artifacts.manifest import SelfTestTolerance
+from app.artifacts.samples import Samples
+from app.errors import ArtifactError
+from app.types import Servable
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestResult:
+    """How close a servable came.
+
+    Attributes:
+        top1_agreement: Share of samples with the recorded first class, 0..1.
+        max_deviation: Largest absolute difference of any probability.
+    """
+
+    top1_agreement: float
+    max_deviation: float
+
+
+def run_self_test(
+    servable: Servable, samples: Samples, tolerance: SelfTestTolerance, largest_batch: int
+) -> SelfTestResult:
+    """Execute every sample and compare.
+
+    Raises:
+        ArtifactError: The answers have another shape, or differ by more than the tolerance; the
+            message names what was found and what is allowed.
+    """
+    parts = [
+        servable.execute(samples.images[start : start + largest_batch])
+        for start in range(0, len(samples.images), largest_batch)
+    ]
+    scores = np.concatenate(parts)  # (N, K) float32
+    expected = samples.probabilities
+    if scores.shape != expected.shape:
+        raise ArtifactError(
+            f"self-test: answers have the shape {scores.shape}, recorded are {expected.shape}"
+        )
+    if not np.isfinite(scores).all():
+        raise ArtifactError("self-test: the network answers with NaN or infinity")
+    agreement = float(np.mean(scores.argmax(axis=1) == expected.argmax(axis=1)))
+    deviation = float(np.abs(scores - expected).max())
+    result = SelfTestResult(agreement, deviation)
+    if agreement < tolerance.min_top1_agreement or deviation > tolerance.max_deviation:
+        raise ArtifactError(
+            f"self-test: {agreement:.2%} of {len(expected)} samples get the recorded label "
+            f"(at least {tolerance.min_top1_agreement:.2%}), largest deviation {deviation:.2g} "
+            f"(at most {tolerance.max_deviation:.2g})"
+        )
+    return result

@@ -1,0 +1,129 @@
+"""Runs the application in this process: socket, signals, grace and drain, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from types import FrameType
+
+import uvicorn
+
+from app.errors import ServerFaultError
+from app.lifecycle import Lifecycle
+from app.logging import configure_logging
+from app.main import create_app
+from app.settings import ENV_PREFIX, Settings
+
+logger = logging.getLogger(__name__)
+
+# Connections that the kernel holds for a busy event loop; uvicorn's default.
+_BACKLOG = 2048
+
+
+class AddressError(ServerFaultError):
+    """The address cannot be listened on; the message names it and its settings."""
+
+
+class DrainingServer(uvicorn.Server):
+    """Uvicorn that turns readiness off first, finishes what it accepted, and ends with 0.
+
+    First SIGTERM or SIGINT: readiness off, and after ``grace_s`` (at once when 0) new work is
+    refused and the listener closes. A further signal skips what is left of the grace. Uvicorn
+    then waits for running requests up to its ``timeout_graceful_shutdown``.
+    """
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, grace_s: float) -> None:
+        """``grace_s``: how long to go on accepting after the first signal."""
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._grace_s = grace_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_signalled = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals while serving; unlike the base, do not raise them again afterwards.
+
+        Raised again, SIGTERM would end the process with a signal although it drained cleanly.
+        """
+        self._loop = asyncio.get_running_loop()
+        handled = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in handled}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop, or stop without the rest of the grace."""
+        loop = self._loop
+        if loop is None:  # a signal before the loop runs: nothing was accepted
+            self.should_exit = True
+        elif self._is_signalled or not self._grace_s:
+            loop.call_soon_threadsafe(self._refuse, signal.Signals(sig).name)
+        else:
+            loop.call_soon_threadsafe(self._begin, signal.Signals(sig).name)
+        self._is_signalled = True
+
+    def _begin(self, name: str) -> None:
+        logger.info("draining", extra={"signal": name, "grace_s": self._grace_s})
+        self._lifecycle.begin_drain()
+        assert self._loop is not None, "set before any handler"
+        self._loop.call_later(self._grace_s, self._refuse, name)
+
+    def _refuse(self, name: str) -> None:
+        if not self.should_exit:
+            in_flight = len(self.server_state.tasks)
+            logger.info("stopping", extra={"signal": name, "in_flight_requests": in_flight})
+        self._lifecycle.refuse()
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal; return the exit code: 0 when everything accepted was answered.
+
+    Raises:
+        AddressError: The address is in use or not this machine's.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    app = create_app(settings)
+    lifecycle: Lifecycle = app.state.lifecycle
+    listener = _listen(settings.host, settings.port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,  # app.logging formats every line
+        access_log=False,  # app.api.middleware writes one line per request
+        server_header=False,
+        backlog=_BACKLOG,
+        # At least 1: uvicorn counts in whole seconds.
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout_s)),
+    )
+    server = DrainingServer(config, lifecycle, settings.shutdown_grace_s)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    logger.info("listening", extra={"url": f"http://{shown}:{port}"})
+    server.run(sockets=[listener])
+    if not lifecycle.is_drained:
+        logger.error("stopped before everything was finished")
+        return 1
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise AddressError(
+            f"cannot listen on {host}:{port} ({ENV_PREFIX}HOST, {ENV_PREFIX}PORT): "
+            f"{error.strerror or error}"
+        ) from error
+    return listener

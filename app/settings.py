@@ -1,0 +1,231 @@
+"""Every setting of the service: name, default, unit, effect, and the checks across them.
+
+Only ``main``, ``lifecycle`` and ``cli`` read this; everything below receives a small frozen
+policy, built here, where units are converted once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.batching.policy import BatchPolicy
+from app.imaging.decoder import ImagingPolicy
+from app.inference.policy import RequestPolicy
+from app.registry.version_policy import VersionPolicy, parse_models_setting
+from app.runtime.policy import EnginePolicy
+
+ENV_PREFIX = "KERASERVE_"
+ENV_FILE = ".env"
+
+CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
+CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message has one line per problem."""
+
+
+class Settings(BaseSettings):
+    """Settings of one service process; environment, ``.env`` and flags, in rising order."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",  # of .env: names without the prefix belong to others
+        frozen=True,
+        protected_namespaces=(),
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    model_dir: Path = Field(
+        Path("models"), description="Store of published versions, <name>/<version>/."
+    )
+    default_model: str = Field(
+        "cifar10", description="Model that answers requests which name none."
+    )
+    models: str | None = Field(
+        None,
+        description="What to serve, comma-separated: name, name:version or name:latest(n). "
+        "Unset: the latest version of every model in the store.",
+    )
+    engine: Literal["auto", "tensorflow"] = Field(
+        "auto", description="What executes the network. auto: TensorFlow, on a GPU if it sees one."
+    )
+    precision: Literal["auto", "float32"] = Field(
+        "auto", description="Number format of the network. auto: float32."
+    )
+    max_batch_size: int = Field(
+        64,
+        ge=1,
+        le=4096,
+        description="Most images in one execution. Raised: more throughput under load on a GPU, "
+        "more device memory, longer queue delay. Lowered: the opposite.",
+    )
+    allowed_batch_sizes: CommaSeparatedInts = Field(
+        (),
+        description="Sizes the device may see, ascending, the last one max_batch_size; smaller "
+        "batches are padded up. Unset: the powers of two up to max_batch_size. More sizes waste "
+        "less padding and cost warm-up time.",
+    )
+    batch_timeout_ms: float = Field(
+        0,
+        ge=0,
+        le=60_000,
+        description="Longest the oldest image waits for company on an idle device, ms. "
+        "Raised: fuller batches at low load, slower answers.",
+    )
+    max_queue_size: int = Field(
+        1024,
+        ge=1,
+        description="Images that may wait per version; the next one gets 429. "
+        "Raised: longer bursts survive, longer worst wait.",
+    )
+    request_timeout_ms: float = Field(
+        10_000,
+        gt=0,
+        le=3_600_000,
+        description="Deadline of a whole request, ms, and the most that timeout_ms may ask.",
+    )
+    max_upload_bytes: int = Field(
+        20 * 1024 * 1024, ge=1, description="Largest file, bytes; counted while it arrives."
+    )
+    max_image_pixels: int = Field(
+        50_000_000, ge=1, description="Largest image, pixels; checked before decoding."
+    )
+    max_images_per_request: int = Field(
+        64, ge=1, description="Most files in one request to /v1/classify/batch."
+    )
+    shutdown_grace_s: float = Field(
+        0,
+        ge=0,
+        description="After SIGTERM: how long to go on accepting while /readyz says 503, s. "
+        "Raise it to what the load balancer needs to notice.",
+    )
+    shutdown_timeout_s: float = Field(
+        30, gt=0, description="After the grace: how long accepted requests may take to finish, s."
+    )
+    cors_origins: CommaSeparatedStrings = Field(
+        (), description="Origins whose pages may call the API, comma-separated; * for any."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is logged."
+    )
+    log_format: Literal["text", "json"] | None = Field(
+        None, description="One line per event. Unset: text on a terminal, else json."
+    )
+
+    @field_validator("allowed_batch_sizes", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", "log_format", "engine", "precision", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # Each policy checks itself; building them here makes a bad setting fail at the start.
+        self.version_policies()
+        self.batch_policy()
+        if self.max_images_per_request > self.max_queue_size:
+            raise ValueError(
+                f"{ENV_PREFIX}MAX_IMAGES_PER_REQUEST is {self.max_images_per_request}, more than "
+                f"{ENV_PREFIX}MAX_QUEUE_SIZE, {self.max_queue_size}: such a request never fits"
+            )
+        return self
+
+    # ---- policies -------------------------------------------------------------------------
+
+    def batch_policy(self) -> BatchPolicy:
+        """How batches are formed; ms become s."""
+        return BatchPolicy(
+            max_batch_size=self.max_batch_size,
+            allowed_batch_sizes=self.allowed_batch_sizes or powers_of_two(self.max_batch_size),
+            batch_timeout_s=self.batch_timeout_ms / 1000,
+            max_queue_size=self.max_queue_size,
+        )
+
+    def imaging_policy(self) -> ImagingPolicy:
+        """What may be decoded."""
+        return ImagingPolicy(max_image_pixels=self.max_image_pixels)
+
+    def engine_policy(self) -> EnginePolicy:
+        """What executes, and at which batch sizes."""
+        return EnginePolicy(
+            engine=self.engine,
+            precision=self.precision,
+            allowed_batch_sizes=self.batch_policy().allowed_batch_sizes,
+        )
+
+    def request_policy(self) -> RequestPolicy:
+        """What one request may ask; ms become s."""
+        return RequestPolicy(
+            request_timeout_s=self.request_timeout_ms / 1000,
+            max_upload_bytes=self.max_upload_bytes,
+            max_images_per_request=self.max_images_per_request,
+        )
+
+    def version_policies(self) -> dict[str, VersionPolicy] | None:
+        """Which versions to serve, per model; None for the latest of all."""
+        return None if self.models is None else parse_models_setting(self.models)
+
+
+def powers_of_two(largest: int) -> tuple[int, ...]:
+    """Return 1, 2, 4, … and at last ``largest`` itself."""
+    sizes = [1 << power for power in range(largest.bit_length()) if 1 << power < largest]
+    return (*sizes, largest)
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Read the settings of this process.
+
+    Args:
+        **flags: Values that override environment and ``.env``; None leaves a setting alone.
+
+    Raises:
+        SettingsError: A name with the prefix is unknown, or a value is unusable.
+    """
+    problems = [*_unknown(os.environ, "environment"), *_unknown(_env_file(), ENV_FILE)]
+    try:
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        problems += [_describe(entry) for entry in error.errors(include_url=False)]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def _env_file() -> Mapping[str, str | None]:
+    return dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
+
+
+def _unknown(names: Mapping[str, Any], source: str) -> list[str]:
+    valid = {f"{ENV_PREFIX}{field.upper()}" for field in Settings.model_fields}
+    problems = []
+    for name in names:
+        if name.upper().startswith(ENV_PREFIX) and name.upper() not in valid:
+            close = difflib.get_close_matches(name.upper(), valid, n=1, cutoff=0.0)
+            problems.append(f"{name} ({source}) is no setting; the nearest is {close[0]}")
+    return problems
+
+
+def _describe(entry: Mapping[str, Any]) -> str:
+    message = str(entry["msg"]).removeprefix("Value error, ")
+    if not entry["loc"]:
+        return message
+    name = f"{ENV_PREFIX}{str(entry['loc'][0]).upper()}"
+    return f"{name} is {entry['input']!r}: {message}"

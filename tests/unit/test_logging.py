@@ -1,0 +1,54 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from app.logging import configure_logging
+
+
+@pytest.fixture(autouse=True)
+def restored_root() -> Iterator[None]:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield
+    root.handlers[:], level = before
+    root.setLevel(level)
+
+
+def test_json_line_carries_the_fields_and_the_traceback() -> None:
+    stream = io.StringIO()
+    configure_logging("info", "json", stream)
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        logging.getLogger("app.x").exception("failed", extra={"model": "cifar10", "batch_size": 3})
+    line = json.loads(stream.getvalue())
+    assert (line["level"], line["logger"], line["message"]) == ("error", "app.x", "failed")
+    assert (line["model"], line["batch_size"]) == ("cifar10", 3)
+    assert line["time"].endswith("Z")
+    assert "ValueError: boom" in line["traceback"]
+
+
+def test_text_line_is_for_reading() -> None:
+    stream = io.StringIO()
+    configure_logging("info", "text", stream)
+    logging.getLogger("app.x").info("ready", extra={"serving": "cifar10:1"})
+    assert stream.getvalue().endswith(" info    ready  serving=cifar10:1\n")
+
+
+def test_format_is_json_where_no_terminal_is() -> None:
+    stream = io.StringIO()
+    configure_logging("info", None, stream)
+    logging.getLogger("app.x").info("one")
+    assert json.loads(stream.getvalue())["message"] == "one"
+
+
+def test_level_hides_what_is_below_it() -> None:
+    stream = io.StringIO()
+    configure_logging("warning", "text", stream)
+    logging.getLogger("app.x").info("hidden")
+    logging.getLogger("app.x").warning("shown")
+    assert "hidden" not in stream.getvalue()
+    assert "shown" in stream.getvalue()

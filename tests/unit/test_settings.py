@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from app.settings import SettingsError, load_settings, powers_of_two
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No .env of the checkout, and none of the caller's variables."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("KERASERVE_PORT", "KERASERVE_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.default_model) == ("127.0.0.1", 8000, "cifar10")
+    assert settings.batch_policy().allowed_batch_sizes == (1, 2, 4, 8, 16, 32, 64)
+    assert settings.batch_policy().batch_timeout_s == 0
+    assert settings.request_policy().request_timeout_s == 10
+    assert settings.version_policies() is None
+
+
+def test_environment_wins_over_dotenv_and_flags_over_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("KERASERVE_PORT=1\nKERASERVE_HOST=1.1.1.1\nOTHER=x\n")
+    monkeypatch.setenv("KERASERVE_PORT", "2")
+    settings = load_settings(default_model="mine", port=None)
+    assert (settings.port, settings.host, settings.default_model) == (2, "1.1.1.1", "mine")
+    assert load_settings(port="3").port == 3
+
+
+def test_unknown_name_is_refused_with_the_nearest_valid_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KERASERVE_MAX_BATCHSIZE", "8")
+    Path(".env").write_text("KERASERVE_PROT=1\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).splitlines() == [
+        "KERASERVE_MAX_BATCHSIZE (environment) is no setting; the nearest is "
+        "KERASERVE_MAX_BATCH_SIZE",
+        "KERASERVE_PROT (.env) is no setting; the nearest is KERASERVE_PORT",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        pytest.param({"port": "x"}, "KERASERVE_PORT is 'x'", id="a word for a number"),
+        pytest.param({"port": 70000}, "65535", id="above the range names the bound"),
+        pytest.param({"engine": "torch"}, "KERASERVE_ENGINE is 'torch'", id="unknown engine"),
+        pytest.param({"allowed_batch_sizes": "1,2", "max_batch_size": 4}, "4", id="last ≠ max"),
+        pytest.param(
+            {"max_images_per_request": 9, "max_queue_size": 8},
+            "KERASERVE_MAX_QUEUE_SIZE, 8",
+            id="a request that never fits the queue",
+        ),
+        pytest.param({"models": "a:b:c"}, "KERASERVE_MODELS", id="a policy that is none"),
+    ],
+)
+def test_unusable_value_is_refused_naming_it_and_its_bound(
+    flags: dict[str, object], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings(**flags)
+
+
+def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERASERVE_X", "1")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(port=-1, max_queue_size=0)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_lists_are_read_from_commas() -> None:
+    settings = load_settings(cors_origins="https://a.example, https://b.example")
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("largest", "sizes"), [(1, (1,)), (8, (1, 2, 4, 8)), (48, (1, 2, 4, 8, 16, 32, 48))]
+)
+def test_powers_of_two_end_with_the_largest_itself(largest: int, sizes: tuple[int, ...]) -> None:
+    assert powers_of_two(largest) == sizes
