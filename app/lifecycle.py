@@ -77,22 +77,23 @@ class ServableLoader:
         Raises:
             ArtifactError: It cannot be loaded, or fails its self-test.
         """
-        servable = await asyncio.to_thread(self._load, stored.folder, manifest, self._engine_policy)
-        try:
-            on_state(ServableState.WARMING)
-            await asyncio.to_thread(servable.warm_up)
-            on_state(ServableState.TESTING)
-            await asyncio.to_thread(self._test, servable, stored, manifest)
-        except BaseException:
-            servable.close()
-            raise
-        metrics = self._metrics.for_servable(stored.id, manifest.classes)
-        batcher = DynamicBatcher(
-            servable, self._batch_policy, observer=metrics, name=str(stored.id)
+        loop = asyncio.get_running_loop()
+
+        def report(state: ServableState) -> None:
+            loop.call_soon_threadsafe(on_state, state)
+
+        preparing = asyncio.ensure_future(
+            asyncio.to_thread(self._prepare, stored, manifest, report)
         )
-        batcher.start()
-        self._metrics.set_info(stored.id, servable.info, manifest.files[MODEL].sha256)
-        return LiveServable(stored.id, manifest, manifest.input.spec, servable, batcher, metrics)
+        try:
+            servable = await asyncio.shield(preparing)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped; what it builds must not be left behind.
+            await asyncio.wait([preparing])
+            if preparing.exception() is None:
+                preparing.result().close()
+            raise
+        return self._start(servable, stored, manifest)
 
     async def unload(self, live: LiveServable) -> None:
         """Finish what the version accepted, then close it."""
@@ -103,6 +104,30 @@ class ServableLoader:
         if live.batcher.is_closed:  # else the device thread may still be inside the engine
             live.servable.close()
         self._metrics.clear_info(live.id, live.info, live.manifest.files[MODEL].sha256)
+
+    def _prepare(
+        self, stored: StoredVersion, manifest: Manifest, report: Callable[[ServableState], None]
+    ) -> Servable:
+        """Build, warm up and test, in a worker thread."""
+        servable = self._load(stored.folder, manifest, self._engine_policy)
+        try:
+            report(ServableState.WARMING)
+            servable.warm_up()
+            report(ServableState.TESTING)
+            self._test(servable, stored, manifest)
+        except BaseException:
+            servable.close()
+            raise
+        return servable
+
+    def _start(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> LiveServable:
+        metrics = self._metrics.for_servable(stored.id, manifest.classes)
+        batcher = DynamicBatcher(
+            servable, self._batch_policy, observer=metrics, name=str(stored.id)
+        )
+        batcher.start()
+        self._metrics.set_info(stored.id, servable.info, manifest.files[MODEL].sha256)
+        return LiveServable(stored.id, manifest, manifest.input.spec, servable, batcher, metrics)
 
     def _test(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> None:
         samples = read_samples(stored.folder / SAMPLES)

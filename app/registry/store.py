@@ -1,0 +1,107 @@
+"""What is on disk: ``root/<model>/<version>/``."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.artifacts.manifest import NAME_PATTERN, Manifest, read_manifest
+from app.errors import ArtifactError
+from app.types import ServableId
+
+logger = logging.getLogger(__name__)
+
+_CANONICAL_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+"""As ``str(int)`` writes it: were ``007`` a version, ``7`` beside it would be the same one. 18
+digits fit into a 64-bit integer, time stamps in nanoseconds do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version on disk, by its identity and its folder."""
+
+    id: ServableId
+    folder: Path
+
+
+class ModelStore:
+    """Reads the folders below ``root`` (KERASERVE_MODEL_DIR); changes nothing and caches nothing.
+
+    Every method does blocking IO: callers on an event loop use a thread. Methods hold no state
+    and may run in several threads at once.
+
+    Ignored: whatever begins with a dot (staging folders, ``.last-version``), files, folders of
+    versions whose name is no canonical integer from 1 (``007``, ``latest``), folders of models
+    without any version (the first one may be about to be published).
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Take the root; it need not exist yet."""
+        self.root = root
+
+    def models(self) -> tuple[str, ...]:
+        """Return the names of all models with at least one version, sorted.
+
+        A folder that cannot be listed counts as a model: ``versions`` says what is wrong with it.
+
+        Raises:
+            ArtifactError: The root exists and cannot be listed.
+        """
+        names = (name for name in _folders(self.root) if self._has_versions(name))
+        return tuple(sorted(name for name in names if _can_name_a_model(name)))
+
+    def _has_versions(self, name: str) -> bool:
+        try:
+            return bool(self.versions(name))
+        except ArtifactError:
+            return True
+
+    def versions(self, name: str) -> tuple[int, ...]:
+        """Return the version numbers of a model, highest first; none for an unknown model.
+
+        Raises:
+            ArtifactError: The model's folder exists and cannot be listed.
+        """
+        numbers = filter(_CANONICAL_VERSION.fullmatch, _folders(self.root / name))
+        return tuple(sorted(map(int, numbers), reverse=True))
+
+    def locate(self, servable_id: ServableId) -> StoredVersion:
+        """Return where a version is, or would be; the disk is not looked at."""
+        return StoredVersion(servable_id, self.root / servable_id.name / str(servable_id.version))
+
+    def read(self, servable_id: ServableId) -> Manifest:
+        """Read the manifest of a version; its other files are not looked at.
+
+        Raises:
+            ArtifactError: There is no such folder, or its manifest is missing, invalid, or of
+                another model or version than the folder.
+        """
+        folder = self.locate(servable_id).folder
+        if not folder.is_dir():
+            raise ArtifactError(f"{servable_id} is not in the store (KERASERVE_MODEL_DIR)")
+        manifest = read_manifest(folder)
+        described = ServableId(manifest.name, manifest.version)
+        if described != servable_id:
+            raise ArtifactError(f"the manifest describes {described}, the folder is {servable_id}")
+        return manifest
+
+
+def _folders(parent: Path) -> Iterator[str]:
+    try:
+        for path in parent.iterdir():
+            if not path.name.startswith(".") and path.is_dir():
+                yield path.name
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise ArtifactError(f"{str(parent)!r} cannot be listed: {error.strerror}") from error
+
+
+def _can_name_a_model(name: str) -> bool:
+    if re.fullmatch(NAME_PATTERN, name):
+        return True
+    logger.warning("folder ignored: no model name", extra={"folder": name, "must": NAME_PATTERN})
+    return False

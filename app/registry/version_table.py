@@ -1,0 +1,160 @@
+"""The versions of one model with their states, and which of them is its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic
+
+from app.artifacts.manifest import Manifest
+from app.errors import ServableNotFoundError, ServableNotReadyError
+from app.registry.loader import L
+from app.registry.status import ModelStatus, VersionStatus
+from app.registry.store import StoredVersion
+from app.registry.version_policy import VersionPolicy, aspired_versions
+from app.types import ServableState
+
+STABLE = "stable"
+"""The label that every model has: its default version."""
+
+LOADING_STATES = (ServableState.LOADING, ServableState.WARMING, ServableState.TESTING)
+
+_TELLING = (*LOADING_STATES, ServableState.START, ServableState.DRAINING, ServableState.END)
+"""States by how well they tell why a model is not ready, best first. FAILED comes after all of
+them, for a failed version says little while an older one is loaded in its place."""
+
+
+@dataclass(slots=True, eq=False)
+class VersionEntry(Generic[L]):
+    """One version. ``state`` is written by ``VersionTable.set_state`` alone."""
+
+    stored: StoredVersion
+    state: ServableState = ServableState.START
+    reason: str | None = None  # set exactly while FAILED
+    manifest: Manifest | None = None
+    live: L | None = None  # set exactly while AVAILABLE
+
+    @property
+    def number(self) -> int:
+        """Version number."""
+        return self.stored.id.version
+
+    def describe(self) -> str:
+        """Return the state, with the reason where there is one."""
+        return self.state.value if self.reason is None else f"{self.state.value}: {self.reason}"
+
+
+class VersionTable(Generic[L]):
+    """Bookkeeping only: no IO and no waiting. Its manager's event loop owns it.
+
+    Attributes:
+        name: The model.
+        policy: Which of its versions are wanted.
+        on_disk: Versions that the store has.
+        store_fault: Why the store could not list them, or None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        policy: VersionPolicy,
+        on_disk: tuple[int, ...] = (),
+        store_fault: str | None = None,
+    ) -> None:
+        """Begin without any entry."""
+        self.name = name
+        self.policy = policy
+        self.on_disk = on_disk
+        self.store_fault = store_fault
+        self._entries: dict[int, VersionEntry[L]] = {}
+        self._default: VersionEntry[L] | None = None
+
+    @property
+    def entries(self) -> tuple[VersionEntry[L], ...]:
+        """All entries, newest first."""
+        return tuple(entry for _, entry in sorted(self._entries.items(), reverse=True))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a version is AVAILABLE."""
+        return self._default is not None
+
+    def get(self, number: int) -> VersionEntry[L] | None:
+        """Return the entry of a version, if there is one."""
+        return self._entries.get(number)
+
+    def add(self, stored: StoredVersion) -> VersionEntry[L]:
+        """Make the entry of a version, in START."""
+        entry = VersionEntry[L](stored)
+        self._entries[entry.number] = entry
+        return entry
+
+    def next_to_load(self) -> int | None:
+        """Return the newest wanted version that nothing was done for yet, or None.
+
+        Versions that FAILED do not count as wanted: under ``Latest`` older ones take their places.
+        """
+        failed = [entry.number for entry in self.entries if entry.state is ServableState.FAILED]
+        for number in aspired_versions(self.policy, self.on_disk, failed=failed):
+            entry = self._entries.get(number)
+            if entry is None or entry.state is ServableState.START:
+                return number
+        return None
+
+    def set_state(self, entry: VersionEntry[L], state: ServableState) -> None:
+        """Change the state of an entry, and with it the default: the one place that does."""
+        entry.state = state
+        available = (e for e in self.entries if e.state is ServableState.AVAILABLE)
+        self._default = next(available, None)
+
+    def find(self, version: int | None, label: str | None) -> L:
+        """Return what takes the traffic of a version, of a label, or of the default.
+
+        Raises:
+            ServableNotFoundError: There is no such version or label.
+            ServableNotReadyError: It is known, but not AVAILABLE.
+        """
+        entry = self._find_labelled(label) if version is None else self._find_version(version)
+        if entry.live is None:
+            raise ServableNotReadyError(f"{entry.stored.id} is {entry.describe()}")
+        return entry.live
+
+    def _find_version(self, number: int) -> VersionEntry[L]:
+        entry = self._entries.get(number)
+        if entry is None:
+            known = ", ".join(str(entry.number) for entry in self.entries) or "none"
+            raise ServableNotFoundError(
+                f"{self.name} has no version {number}; it has: {known}", code="version_not_found"
+            )
+        return entry
+
+    def _find_labelled(self, label: str | None) -> VersionEntry[L]:
+        if label not in (None, STABLE):
+            raise ServableNotFoundError(
+                f"{self.name} has no label {label!r}; it has: {STABLE}", code="label_not_found"
+            )
+        if self._default is None:
+            raise ServableNotReadyError(f"{self.name} is not ready: {self.why_unready()}")
+        return self._default
+
+    def why_unready(self) -> str:
+        """Return what keeps the model from having an AVAILABLE version, while it has none."""
+        entries = self.entries
+        for state in _TELLING:
+            if any(entry.state is state for entry in entries):
+                return state.value
+        if entries:
+            return f"version {entries[0].number} is {entries[0].describe()}"
+        return self.store_fault or "no version in the store (KERASERVE_MODEL_DIR)"
+
+    def status(self) -> ModelStatus[L]:
+        """Return a snapshot."""
+        default = None if self._default is None else self._default.number
+        return ModelStatus(
+            name=self.name,
+            default_version=default,
+            labels={} if default is None else {STABLE: default},
+            versions=tuple(
+                VersionStatus(entry.number, entry.state, entry.reason, entry.manifest, entry.live)
+                for entry in self.entries
+            ),
+        )

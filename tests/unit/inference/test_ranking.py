@@ -1,0 +1,22 @@
+import numpy as np
+
+from app.inference.ranking import rank
+
+CLASSES = ("bird", "cat", "dog", "ship")
+
+
+def test_labels_come_highest_score_first() -> None:
+    scores = np.array([0.1, 0.2, 0.65, 0.05], np.float32)
+    assert [(p.label, p.class_id) for p in rank(scores, CLASSES, 3)] == [
+        ("dog", 2), ("cat", 1), ("bird", 0),
+    ]  # fmt: skip
+
+
+def test_all_labels_carry_all_of_the_probability() -> None:
+    scores = np.array([0.1, 0.2, 0.65, 0.05], np.float32)
+    assert abs(sum(p.score for p in rank(scores, CLASSES, 4)) - 1) < 1e-6
+
+
+def test_equal_scores_keep_the_order_of_the_classes() -> None:
+    scores = np.full(4, 0.25, np.float32)
+    assert [p.label for p in rank(scores, CLASSES, 2)] == ["bird", "cat"]

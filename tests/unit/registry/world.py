@@ -1,0 +1,44 @@
+"""A manager with everything that a test of it needs to see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.registry.manager import ServableManager
+from app.registry.status import VersionStatus
+from app.registry.store import ModelStore
+from app.registry.version_policy import VersionPolicy
+from app.types import ServableId, ServableState
+from tests.unit.registry.fake_loader import FakeLoader
+
+
+class World:
+    """A manager over ``store`` with a fake loader, and every change of state that it told."""
+
+    def __init__(
+        self, store: ModelStore | Path, policies: Mapping[str, VersionPolicy] | None = None
+    ) -> None:
+        self.loader = FakeLoader()
+        self.changes: list[tuple[str, ServableState]] = []
+        self.manager = ServableManager(
+            ModelStore(store) if isinstance(store, Path) else store,
+            policies,
+            "cifar10",
+            self.loader,
+            self._on_state,
+        )
+
+    def _on_state(self, servable_id: ServableId, state: ServableState) -> None:
+        self.changes.append((str(servable_id), state))
+
+    def states(self, name: str = "cifar10") -> dict[int, ServableState]:
+        return {version.version: version.state for version in self.versions(name)}
+
+    def versions(self, name: str = "cifar10") -> tuple[VersionStatus[str], ...]:
+        [versions] = [s.versions for s in self.manager.statuses() if s.name == name]
+        return versions
+
+
+def cifar10(version: int) -> ServableId:
+    return ServableId("cifar10", version)
