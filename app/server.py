@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 
 from app.errors import ServerFaultError
+from app.imaging.quiet import quieten_pillow
 from app.lifecycle import Lifecycle
 from app.logging import configure_logging
 from app.main import create_app
@@ -91,6 +92,7 @@ def serve(settings: Settings) -> int:
         AddressError: The address is in use or not this machine's.
     """
     configure_logging(settings.log_level, settings.log_format)
+    quieten_pillow()
     app = create_app(settings)
     lifecycle: Lifecycle = app.state.lifecycle
     listener = _listen(settings.host, settings.port)

@@ -19,7 +19,10 @@ class Table:
     """A servable that looks its answers up by the first pixel."""
 
     answers: ScoreArray
-    info: EngineInfo = EngineInfo("table", "float32", "none")
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo("table", "float32", "none")
 
     def execute(self, images: ImageArray) -> ScoreArray:
         assert len(images) <= 3, "batches are cut at the largest size"
@@ -39,7 +42,9 @@ def test_equal_answers_pass_in_batches_no_larger_than_allowed() -> None:
     ("answers", "message"),
     [
         pytest.param(
-            RECORDED + np.float32([[0.2, -0.2]]), "largest deviation 0.2", id="deviates too far"
+            RECORDED + np.array([[0.2, -0.2]], np.float32),
+            "largest deviation 0.2",
+            id="deviates too far",
         ),
         pytest.param(RECORDED[:, ::-1], "0.00% of 4 samples", id="other labels"),
         pytest.param(np.zeros((4, 3), np.float32), r"the shape \(4, 3\)", id="other shape"),

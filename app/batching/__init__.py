@@ -1,0 +1,21 @@
+"""From single images to batches on the device, and back to single answers.
+
+``batcher``
+    ``DynamicBatcher``: what other packages call. Admission, start, drain, close; the contract.
+``dispatcher``
+    ``Dispatcher``: the state on the event loop. Holds every accepted task until it is answered.
+``policy``
+    ``BatchPolicy``: when a batch closes and how large it may be. Pure.
+``task``
+    ``BatchTask``: one accepted image and the one place where it is answered; ``TaskResult``.
+``task_queue``
+    ``TaskQueue``: who waits, in which order they leave.
+``runner``
+    ``BatchRunner``: executes one batch, splits it where it fails. Plain calls, no thread.
+``device``
+    ``DeviceThread``: the thread that runs the runner.
+``timer``
+    ``MomentTimer``: the one timer, for ``batch_timeout_s``.
+``reporting``
+    ``BatchReporter``: observer, measured rate, log records.
+"""

@@ -1,0 +1,243 @@
+"""Takes single images, executes them in batches, and answers each one exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from app.batching.dispatcher import Dispatcher
+from app.batching.policy import BatchPolicy
+from app.batching.reporting import BatchReporter
+from app.batching.task import BatchTask
+from app.batching.timer import CallLater
+from app.errors import BatcherStoppedError, QueueFullError, ServableNotReadyError
+from app.types import BatchObserver, Clock, ImageArray, Priority, Servable
+
+
+class DynamicBatcher:
+    """Batches the images of many callers onto one servable; one batcher per servable version.
+
+    A lone image on an idle device is executed at once. While the device works, the next batch
+    grows. Nothing is tuned: the batches are as large as the load makes them.
+
+    Contract:
+
+    Loop
+        Every method runs on the event loop that called ``start()``. All state belongs to that
+        loop; there are no locks. ``Servable.execute``, and the stacking of the images, run in one
+        thread of the batcher's own, so two executions never overlap.
+    Accept
+        ``schedule()`` never waits. It raises ``QueueFullError`` where ``max_queue_size`` images
+        wait, with the time after which the queue will be gone; ``BatcherStoppedError`` once
+        draining; ``ServableNotReadyError`` before ``start()`` and after the batcher died.
+        ``schedule_many()`` accepts all of its images or none.
+    Close
+        A batch is closed when the device is free and at least one task waits (and the oldest has
+        waited ``batch_timeout_s``), or when it is full. "At once" is the end of the present turn
+        of the event loop, so that uploads whose decoding ended together travel together.
+        Interactive tasks go first, first in, first out; one place of each batch is kept for bulk
+        where bulk waits. A full batch of interactive tasks closes while the device still works
+        and lies ready for it (one at most).
+    Answer
+        Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
+        caller's own cancellation. The next batch is on its way to the device before the answers
+        of the last one are given.
+    Cancel
+        A cancelled task stops counting at once and is left out of the next batch; an expired one
+        (``deadline_s`` has passed when its batch is formed) gets ``DeadlineExceededError``
+        instead of a place. If a task is already executing, its row is discarded. Others do not
+        notice. There is no timer per task: who wants to be told at the deadline cancels then.
+    Failure
+        If ``execute`` raises, or answers in a wrong shape, the batch is split and retried until
+        the culprit stands alone: it gets ``ExecutionError`` with the cause chained, the cause is
+        logged. A row that is not finite fails its own image only. ``OutOfDeviceMemoryError``
+        halves the largest allowed size for good. If the device thread or the batcher's own code
+        dies, all accepted tasks fail with ``ServableNotReadyError`` and ``is_healthy`` is false
+        for good. It is false for as long as an execution runs longer than ``stall_after_s``, or
+        as an image that could be classified before fails as well. An observer that raises is
+        logged once and otherwise ignored.
+    Bound
+        Queue delay of an interactive task <= batch_timeout_s + (1 + ceil(max_queue_size /
+        max_batch_size)) x longest execution, splitting included. Of a bulk task, while
+        interactive tasks fill every batch: (2 + max_queue_size) x longest execution; without
+        bound only at ``max_batch_size`` 1, where no place can be kept.
+    """
+
+    def __init__(
+        self,
+        servable: Servable,
+        policy: BatchPolicy,
+        *,
+        observer: BatchObserver,
+        clock: Clock = time.monotonic,
+        name: str = "",
+        call_later: CallLater | None = None,
+    ) -> None:
+        """Build a stopped batcher.
+
+        Args:
+            servable: Warmed up; called by this batcher's thread only. Its owner closes it, once
+                ``is_closed``.
+            policy: Sizes and times.
+            observer: Told of every batch and every change of the queue.
+            clock: Monotonic seconds; ``deadline_s`` is measured on it.
+            name: The servable's identity, for logs and messages.
+            call_later: Timer that goes with ``clock``; the event loop's by default.
+        """
+        self._clock = clock
+        self._name = name or "the servable"
+        self._call_later = call_later
+        self._reporter = BatchReporter(observer, name)
+        self._dispatcher = Dispatcher(
+            servable, policy, reporter=self._reporter, clock=clock, name=name
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_draining = False
+
+    @property
+    def policy(self) -> BatchPolicy:
+        """The policy as of now: batches become smaller when the device runs out of memory."""
+        return self._dispatcher.policy
+
+    @property
+    def queue_size(self) -> int:
+        """Images waiting; those handed to the device do not count."""
+        return len(self._dispatcher.queue)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is with the device."""
+        return self._dispatcher.is_idle
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no device thread runs: only then may the servable be closed."""
+        return not self._dispatcher.is_started or self._dispatcher.device_ended.is_set()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether images can be expected to be answered; ``failure`` says why not."""
+        return self.failure is None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the batcher is not healthy; None where it is."""
+        if not self._dispatcher.is_started:
+            return "the batcher has not been started"
+        return self._dispatcher.failure
+
+    def retry_after_s(self) -> float:
+        """Return when the present queue will have been executed, in seconds, at least 1."""
+        return self._reporter.retry_after_s(self.queue_size)
+
+    def start(self) -> None:
+        """Start the device thread on the running event loop.
+
+        Raises:
+            RuntimeError: It was started before, or no event loop runs.
+        """
+        if self._dispatcher.is_started:
+            raise RuntimeError(f"the batcher of {self._name} starts only once")
+        loop = asyncio.get_running_loop()
+        self._dispatcher.start(loop, self._call_later or loop.call_later)
+        self._loop = loop
+
+    def schedule(
+        self,
+        image: ImageArray,
+        *,
+        deadline_s: float | None = None,
+        priority: Priority = "interactive",
+    ) -> BatchTask:
+        """Accept one image, or refuse it; never wait.
+
+        Args:
+            image: ``(H, W, C)`` uint8, 0..255; must not be written to until answered.
+            deadline_s: Time on the batcher's clock after which it need not be executed.
+            priority: ``bulk`` lets ``interactive`` go before.
+
+        Returns:
+            The task; await it or its ``result()``, or ``cancel()`` it.
+
+        Raises:
+            QueueFullError: ``max_queue_size`` images wait.
+            BatcherStoppedError: The batcher is draining.
+            ServableNotReadyError: It has not been started, or it died.
+        """
+        return self.schedule_many((image,), deadline_s=deadline_s, priority=priority)[0]
+
+    def schedule_many(
+        self,
+        images: Sequence[ImageArray],
+        *,
+        deadline_s: float | None = None,
+        priority: Priority = "interactive",
+    ) -> list[BatchTask]:
+        """Accept all ``images`` or none; otherwise as ``schedule()``.
+
+        They need not travel in one batch. Await every task: with ``asyncio.gather``, say.
+        """
+        loop = self._admit(len(images))
+        now_s = self._clock()
+        tasks = [
+            BatchTask(
+                image,
+                loop.create_future(),
+                enqueued_at_s=now_s,
+                deadline_s=deadline_s,
+                priority=priority,
+                forget=self._dispatcher.forget,
+            )
+            for image in images
+        ]
+        self._dispatcher.push(tasks)
+        return tasks
+
+    async def drain(self) -> None:
+        """Refuse new images and return once every accepted one is answered.
+
+        May be called several times, by several callers. What waits is executed without waiting
+        for company. It takes as long as the device needs.
+        """
+        self._is_draining = True
+        self._dispatcher.hurry()
+        await self._dispatcher.drained.wait()
+
+    async def close(self, *, timeout_s: float | None = None) -> int:
+        """Drain, then end the device thread. The servable stays open: its owner closes it.
+
+        Args:
+            timeout_s: After this time, what is not answered yet fails with
+                ``BatcherStoppedError``, and the device thread is left to end by itself: see
+                ``is_closed``. None: wait for as long as it takes.
+
+        Returns:
+            How many images were cut off.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.drain()
+                if self._dispatcher.is_started:
+                    self._dispatcher.stop_device()
+                    await self._dispatcher.device_ended.wait()
+        except TimeoutError:
+            text = f"The batcher of {self._name} stopped before this image was answered."
+            self._dispatcher.stop_device()
+            return self._dispatcher.fail_all(lambda: BatcherStoppedError(text))
+        return 0
+
+    def _admit(self, count: int) -> asyncio.AbstractEventLoop:
+        """Return the event loop if ``count`` images can be accepted, else raise."""
+        if self._loop is None or self._dispatcher.is_dead:
+            raise ServableNotReadyError(f"The batcher of {self._name} is not running.")
+        if self._is_draining:
+            raise BatcherStoppedError(f"The batcher of {self._name} takes no new images.")
+        limit = self.policy.max_queue_size
+        if self.queue_size + count > limit:
+            raise QueueFullError(
+                f"{self.queue_size:,} images wait for {self._name} and {count:,} more came; "
+                f"the limit is {limit:,} (KERASERVE_MAX_QUEUE_SIZE).",
+                retry_after_s=self.retry_after_s(),
+            )
+        return self._loop

@@ -1,0 +1,169 @@
+"""Executes one batch, and splits it where it fails, until each image has scores or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.batching.policy import BatchPolicy
+from app.batching.task import BatchTask, TaskResult
+from app.errors import ExecutionError, OutOfDeviceMemoryError
+from app.types import Clock, ImageArray, ScoreArray, Servable
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One call of ``execute`` that gave scores.
+
+    Attributes:
+        tasks: Those whose row is good; row i of ``scores`` belongs to task i.
+        scores: ``(len(tasks), K)`` float32, finite.
+        size: Images that were executed; more than ``tasks`` where a row was not finite.
+        padded: Rows of filling that the servable added.
+        duration_s: Stacking included.
+    """
+
+    tasks: Sequence[BatchTask]
+    scores: ScoreArray
+    size: int
+    padded: int
+    duration_s: float
+
+
+@dataclass(slots=True)
+class BatchOutcome:
+    """What became of one batch. Tasks cancelled meanwhile are in neither list.
+
+    Attributes:
+        taken_at_s: Clock time at which the device took the batch.
+        policy: The policy from now on; another one than before after running out of memory.
+        finished_at_s: Clock time at which the last part ended.
+        executions: Those that gave scores.
+        failures: Each culprit with what it is told; the cause is chained.
+        is_device_sick: Nobody got scores, and an image that the network could classify before
+            fails now as well: it is not the images.
+    """
+
+    taken_at_s: float
+    policy: BatchPolicy
+    finished_at_s: float = 0.0
+    executions: list[Execution] = field(default_factory=list)
+    failures: list[tuple[BatchTask, ExecutionError]] = field(default_factory=list)
+    is_device_sick: bool = False
+
+    @property
+    def tasks(self) -> list[BatchTask]:
+        """Every task that was executed, with success or without."""
+        good = [task for execution in self.executions for task in execution.tasks]
+        return good + [task for task, _ in self.failures]
+
+    def answer(self) -> None:
+        """Give each task its row or its error; on the event loop."""
+        for execution in self.executions:
+            for task, row in zip(execution.tasks, execution.scores, strict=True):
+                delay_s = self.taken_at_s - task.enqueued_at_s
+                task.answer(TaskResult(row, delay_s, execution.duration_s, execution.size))
+        for task, error in self.failures:
+            task.answer(error)
+
+
+class BatchRunner:
+    """Runs batches on a servable, one after the other; called by one thread.
+
+    A batch that raises is halved and tried again: k culprits among n images cost about
+    2·k·log2(n) more executions. Whatever is no ``Exception`` (``SystemExit``, …) is not the fault
+    of an image and passes through.
+    """
+
+    def __init__(self, servable: Servable, policy: BatchPolicy, clock: Clock) -> None:
+        """Start with ``policy``; it shrinks for good when the device runs out of memory."""
+        self._servable = servable
+        self._policy = policy
+        self._clock = clock
+        self._known_good: ImageArray | None = None
+
+    def run(self, tasks: Sequence[BatchTask]) -> BatchOutcome:
+        """Execute ``tasks`` in as few executions as succeed."""
+        outcome = BatchOutcome(self._clock(), self._policy)
+        parts = [tasks]  # a stack, so that images keep their order
+        while parts:
+            part = [task for task in parts.pop() if not task.is_done]
+            if len(part) > self._policy.max_batch_size:
+                parts += _halves(part)
+            elif part:
+                parts += self._try(part, outcome)
+        if outcome.failures and not any(execution.tasks for execution in outcome.executions):
+            outcome.is_device_sick = self._is_device_sick()
+        outcome.policy = self._policy
+        outcome.finished_at_s = self._clock()
+        return outcome
+
+    def _try(self, part: list[BatchTask], outcome: BatchOutcome) -> list[list[BatchTask]]:
+        """Execute ``part`` into ``outcome``; return what has to be tried again."""
+        try:
+            self._execute(part, outcome)
+        except Exception as error:
+            if len(part) > 1:
+                if isinstance(error, OutOfDeviceMemoryError):
+                    self._policy = self._policy.smaller()
+                return _halves(part)
+            message = "The network failed on this image."
+            if isinstance(error, OutOfDeviceMemoryError):
+                message = "The device has no memory left for a single image."
+            outcome.failures.append((part[0], _failure(message, error)))
+        return []
+
+    def _execute(self, part: list[BatchTask], outcome: BatchOutcome) -> None:
+        started_at_s = self._clock()
+        scores, is_good = self._scores([task.image for task in part])
+        tasks = part
+        if not is_good.all():
+            tasks = [task for task, good in zip(part, is_good, strict=True) if good]
+            scores = scores[is_good]
+            for task, good in zip(part, is_good, strict=True):
+                if not good:
+                    cause = ExecutionError("The network answered with NaN or infinity.")
+                    message = "The network gave no usable scores for this image."
+                    outcome.failures.append((task, _failure(message, cause)))
+        if tasks:
+            self._known_good = tasks[0].image
+        size = len(part)
+        padded = self._policy.padded_size(size) - size
+        duration_s = self._clock() - started_at_s
+        outcome.executions.append(Execution(tasks, scores, size, padded, duration_s))
+
+    def _scores(self, images: list[ImageArray]) -> tuple[ScoreArray, NDArray[np.bool_]]:
+        """Execute ``images``; return ``(N, K)`` scores and which of the N rows are finite."""
+        answer = self._servable.execute(np.stack(images))  # (N, H, W, C) uint8, 0..255
+        # A copy: an engine may write its next answer into the same memory.
+        scores = np.array(answer, dtype=np.float32)  # (N, K)
+        if scores.ndim != 2 or len(scores) != len(images) or scores.shape[1] == 0:
+            raise ExecutionError(
+                f"The network answered {len(images)} images with shape {scores.shape}; "
+                f"({len(images)}, classes) is needed."
+            )
+        is_good: NDArray[np.bool_] = np.asarray(np.isfinite(scores).all(axis=1))  # (N,)
+        return scores, is_good
+
+    def _is_device_sick(self) -> bool:
+        if self._known_good is None:
+            return False
+        try:
+            return not self._scores([self._known_good])[1].all()
+        except Exception:
+            return True
+
+
+def _halves(part: Sequence[BatchTask]) -> list[list[BatchTask]]:
+    """Return both halves, the first one last: the stack gives it out first."""
+    middle = (len(part) + 1) // 2
+    return [list(part[middle:]), list(part[:middle])]
+
+
+def _failure(message: str, cause: Exception) -> ExecutionError:
+    error = ExecutionError(message)
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,114 @@
+"""One accepted image, and the one place where it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from app.types import ImageArray, Priority, ScoreArray
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """The answer to one image.
+
+    Attributes:
+        scores: ``(K,)`` float32, sums to 1, finite.
+        queue_delay_s: From ``schedule()`` until the device took the batch.
+        execution_s: Duration of the execution that gave these scores, stacking included. After a
+            split this is the execution that succeeded; the failed ones before are in neither.
+        batch_size: Images in that execution, without padding.
+    """
+
+    scores: ScoreArray
+    queue_delay_s: float
+    execution_s: float
+    batch_size: int
+
+
+class BatchTask:
+    """One image on its way through the batcher; await it for its ``TaskResult``.
+
+    It belongs to one caller on the event loop. The device thread only reads ``image`` and
+    ``is_done``. It carries its own future, so no table of pending requests can lose it.
+
+    Attributes:
+        image: ``(H, W, C)`` uint8, 0..255.
+        enqueued_at_s: Clock time of acceptance.
+        deadline_s: Clock time after which nobody wants the answer any more, or None.
+        priority: ``interactive`` goes before ``bulk``.
+    """
+
+    __slots__ = ("_forget", "_future", "deadline_s", "enqueued_at_s", "image", "priority")
+
+    def __init__(
+        self,
+        image: ImageArray,
+        future: asyncio.Future[TaskResult],
+        *,
+        enqueued_at_s: float,
+        deadline_s: float | None = None,
+        priority: Priority = "interactive",
+        forget: Callable[[BatchTask], None],
+    ) -> None:
+        """Keep the record; ``forget`` is told of a cancellation, to free the place in the queue."""
+        self.image = image
+        self.enqueued_at_s = enqueued_at_s
+        self.deadline_s = deadline_s
+        self.priority: Priority = priority
+        self._future = future
+        self._forget = forget
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was answered or cancelled. Safe to read from any thread."""
+        return self._future.done()
+
+    def has_expired(self, now_s: float) -> bool:
+        """Whether its deadline has passed at ``now_s``."""
+        return self.deadline_s is not None and now_s >= self.deadline_s
+
+    def answer(self, outcome: TaskResult | Exception) -> bool:
+        """Answer it, unless it was answered or cancelled before.
+
+        The only function that sets the future: a cancelled caller cannot break its batch here.
+
+        Returns:
+            Whether this was the answer.
+        """
+        if self._future.done():
+            return False
+        if isinstance(outcome, Exception):
+            self._future.set_exception(outcome)
+            # Mark it as seen: the batcher has logged the cause, and a caller that left between
+            # two awaits must not cause a second record when the future is collected.
+            self._future.exception()
+        else:
+            self._future.set_result(outcome)
+        return True
+
+    def cancel(self) -> None:
+        """Give the image up: it stops counting at once, a row under way is discarded."""
+        self._future.cancel()
+        self._forget(self)
+
+    async def result(self) -> TaskResult:
+        """Wait for the answer. Cancelling the caller cancels the task.
+
+        Raises:
+            DeadlineExceededError: The deadline passed while it waited.
+            ExecutionError: The network failed on this image.
+            ServableNotReadyError: The batcher died.
+            BatcherStoppedError: It was cut off by ``close(timeout_s=…)``.
+        """
+        try:
+            return await self._future
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def __await__(self) -> Generator[Any, None, TaskResult]:
+        """Wait for ``result()``."""
+        return self.result().__await__()

@@ -1,0 +1,136 @@
+"""Start, readiness and drain with versions on disk and puppets for networks."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.artifacts.manifest import Manifest
+from app.errors import BatcherStoppedError, ServableNotReadyError
+from app.lifecycle import Lifecycle
+from app.runtime.policy import EnginePolicy
+from app.settings import Settings
+from app.types import Servable
+from tests.factories.versions import Defect, edit_manifest, make_version
+from tests.fakes import PuppetServable, scores_of
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+
+LENIENT = {"min_top1_agreement": 0.0, "max_deviation": 1.0}  # puppets know no probabilities
+
+
+class Puppets:
+    """Gives every version its own puppet."""
+
+    def __init__(self, *, is_held: bool = False) -> None:
+        self.made: list[PuppetServable] = []
+        self.is_held = is_held
+
+    def __call__(self, folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
+        classes = len(manifest.classes)
+        puppet = PuppetServable(lambda images: scores_of(images, classes), is_held=self.is_held)
+        self.made.append(puppet)
+        return puppet
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    edit_manifest(make_version(tmp_path, "cifar10", 1), self_test=LENIENT)
+    return tmp_path
+
+
+@asynccontextmanager
+async def running(
+    store: Path, load: Callable[[Path, Manifest, EnginePolicy], Servable]
+) -> AsyncIterator[Lifecycle]:
+    settings = Settings(model_dir=store, shutdown_timeout_s=0.05)
+    lifecycle = Lifecycle(settings, CollectorRegistry(), load=load)
+    await lifecycle.start()
+    try:
+        yield lifecycle
+    finally:
+        await lifecycle.stop()
+
+
+async def test_version_is_warmed_up_and_tested_before_it_takes_traffic(store: Path) -> None:
+    puppets = Puppets()
+    async with running(store, puppets) as lifecycle:
+        with pytest.raises(ServableNotReadyError):
+            lifecycle.service.resolve(None, None, None)
+        await lifecycle.loaded()
+        assert lifecycle.unready_reasons() == []
+        live = lifecycle.service.resolve(None, None, "stable")
+        assert str(live.id) == "cifar10:1"
+        assert puppets.made[0].warm_ups == 1
+        assert puppets.made[0].batch_sizes == [4], "the four samples of the self-test"
+    assert puppets.made[0].is_closed
+    assert lifecycle.is_drained
+
+
+async def test_version_that_fails_its_self_test_is_never_served(store: Path) -> None:
+    edit_manifest(store / "cifar10" / "1", self_test={"max_deviation": 1e-6})
+    puppets = Puppets()
+    async with running(store, puppets) as lifecycle:
+        await lifecycle.loaded()
+        (model,) = lifecycle.statuses()
+        assert model.versions[0].state == "FAILED"
+        assert "self-test" in (model.versions[0].reason or "")
+        assert lifecycle.unready_reasons()
+        assert puppets.made[0].is_closed
+
+
+async def test_older_version_serves_where_the_newest_is_broken(store: Path) -> None:
+    make_version(store, "cifar10", 2, defect=Defect.WRONG_SHA256)
+    async with running(store, Puppets()) as lifecycle:
+        await lifecycle.loaded()
+        assert lifecycle.service.resolve(None, None, None).id.version == 1
+        assert lifecycle.unready_reasons() == []
+
+
+async def test_empty_store_is_never_ready(tmp_path: Path) -> None:
+    async with running(tmp_path, Puppets()) as lifecycle:
+        await lifecycle.loaded()
+        assert lifecycle.unready_reasons()
+
+
+async def test_draining_turns_readiness_off_before_it_refuses(store: Path) -> None:
+    async with running(store, Puppets()) as lifecycle:
+        await lifecycle.loaded()
+        lifecycle.begin_drain()
+        assert lifecycle.unready_reasons() == ["draining"]
+        assert not lifecycle.is_draining
+        lifecycle.refuse()
+        assert lifecycle.is_draining
+
+
+async def test_stop_while_loading_closes_what_was_being_built(store: Path) -> None:
+    puppets = Puppets(is_held=True)  # the self-test does not return
+    lifecycle = Lifecycle(Settings(model_dir=store), CollectorRegistry(), load=puppets)
+    await lifecycle.start()
+    while not puppets.made:
+        await anyio.lowlevel.checkpoint()
+    await puppets.made[0].began(1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(lifecycle.stop)
+        await anyio.wait_all_tasks_blocked()
+        puppets.made[0].let_go()
+    assert puppets.made[0].is_closed
+
+
+async def test_execution_that_hangs_cannot_keep_the_service_from_stopping(store: Path) -> None:
+    puppets = Puppets()
+    async with running(store, puppets) as lifecycle:
+        await lifecycle.loaded()
+        live = lifecycle.service.resolve(None, None, None)
+        puppets.made[0].hold()
+        task = live.batcher.schedule(puppets.made[0].executed[0][0])
+        await puppets.made[0].began(2)
+    with pytest.raises(BatcherStoppedError):
+        await task
+    assert not lifecycle.is_drained
+    assert not puppets.made[0].is_closed, "its thread is still inside"
+    puppets.made[0].let_go()
