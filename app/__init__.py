@@ -4,3 +4,5 @@ Packages, from the top down (imports point strictly downward, ``tests/test_layer
 ``main`` > ``api`` > ``lifecycle`` > ``inference`` > ``batching``, ``runtime``, ``registry``,
 ``imaging`` > ``artifacts``, ``metrics``, ``logging`` > ``types``, ``errors``.
 """
+
+__version__ = "0.1.0"

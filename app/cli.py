@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 
+from app import __version__
 from app.artifacts.checksums import verify_files
 from app.errors import ArtifactError, ServingError
 from app.registry.store import ModelStore
@@ -36,9 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keraserve", description="Serve Keras image classifiers over HTTP."
     )
-    parser.add_argument(
-        "--version", action="version", version=f"keraserve {metadata.version('keraserve')}"
-    )
+    parser.add_argument("--version", action="version", version=f"keraserve {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser(

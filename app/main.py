@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import metadata
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
-from app import api
+from app import __version__, api
 from app.lifecycle import Lifecycle, LoadServable
 from app.runtime.loader import load_servable
 from app.settings import Settings
@@ -42,7 +41,7 @@ def create_app(settings: Settings, *, load: LoadServable = load_servable) -> Fas
     app = FastAPI(
         title="Keraserve",
         description=DESCRIPTION,
-        version=metadata.version("keraserve"),
+        version=__version__,
         lifespan=lifespan,
         docs_url=None,  # served from local assets by app.api.docs
         redoc_url=None,

@@ -113,7 +113,6 @@ class Dispatcher:
         """Take a cancelled task out of the queue, if it is still there."""
         if self.queue.discard(task):
             self._reporter.queue_size_changed(len(self.queue))
-            self._settle()
 
     def hurry(self) -> None:
         """From now on wait for no company, and set ``drained`` when nothing is left."""
@@ -174,7 +173,6 @@ class Dispatcher:
             )
         if len(self.queue) != waiting:
             self._reporter.queue_size_changed(len(self.queue))
-        self._settle()
 
     def _may_close(self, now_s: float) -> bool:
         return self.policy.may_close(
@@ -217,7 +215,9 @@ class Dispatcher:
         self._settle()
 
     def _settle(self) -> None:
-        if self._is_in_hurry and self.is_idle and not self._being_answered:
+        # In a hurry, tasks wait only while the device works: the end of a batch is the only
+        # moment, after the beginning, at which nothing can be left.
+        if self._is_in_hurry and self.is_idle:
             self.drained.set()
 
     def _die(self, reason: str, error: BaseException) -> None:
@@ -226,7 +226,6 @@ class Dispatcher:
         self._death = reason
         logger.error("batcher died", extra={"servable": self._name}, exc_info=error)
         self.fail_all(lambda: self._death_error(error))
-        self._device.stop()
 
     def _death_error(self, cause: BaseException) -> ServableNotReadyError:
         failure = ServableNotReadyError(f"{self._name or 'The servable'} stopped working.")

@@ -1,26 +1,22 @@
-"""Cancellation, deadlines, failing executions, and everything that can die."""
+"""Cancellation, deadlines, executions that fail or hang."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 
 import numpy as np
 import pytest
 
-from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
 from app.batching.task import TaskResult
 from app.errors import (
     DeadlineExceededError,
     ExecutionError,
     OutOfDeviceMemoryError,
-    ServableNotReadyError,
-    ServerFaultError,
 )
 from app.types import ImageArray, ScoreArray
-from tests.fakes import PuppetServable, RecordingObserver, scores_of
+from tests.fakes import scores_of
 from tests.unit.batching.world import (
     World,
     is_answer_to,
@@ -216,153 +212,3 @@ async def test_the_time_of_a_batch_that_lay_ready_counts_from_its_own_start(worl
     await turn()
     world.clock.advance(50.0)
     assert batcher.is_healthy
-
-
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()])
-async def test_the_death_of_the_device_thread_fails_everybody(
-    world: World, caplog: pytest.LogCaptureFixture, error: BaseException
-) -> None:
-    def die(images: ImageArray) -> ScoreArray:
-        raise error
-
-    batcher = world.running(policy(4))
-    await world.keep_device_busy(batcher)
-    world.puppet.behave = die
-    tasks = batcher.schedule_many(random_images(11))
-    await turn()
-    world.puppet.let_go()
-    for task in tasks:
-        outcome = await outcome_of(task)
-        assert isinstance(outcome, ServableNotReadyError)
-        assert outcome.__cause__ is error
-    assert not batcher.is_healthy
-    assert batcher.failure == "the device thread ended, see the log"
-    assert (batcher.is_idle, batcher.is_closed) == (True, True)
-    with pytest.raises(ServableNotReadyError):
-        batcher.schedule(random_images(1)[0])
-    assert [record.message for record in caplog.records] == ["batcher died"]
-    assert await batcher.close() == 0
-
-
-class BreakableClock:
-    """A clock that raises when told: a fault inside the batcher itself."""
-
-    def __init__(self) -> None:
-        self.error: BaseException | None = None
-
-    def __call__(self) -> float:
-        if self.error is not None and threading.current_thread() is threading.main_thread():
-            raise self.error
-        return 1000.0
-
-
-def running_on(clock: BreakableClock, puppet: PuppetServable) -> DynamicBatcher:
-    batcher = DynamicBatcher(puppet, policy(2), observer=RecordingObserver(), clock=clock)
-    batcher.start()
-    return batcher
-
-
-async def test_a_fault_of_the_batcher_fails_everybody_wherever_they_are(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    clock, puppet = BreakableClock(), PuppetServable(is_held=True)
-    batcher = running_on(clock, puppet)
-    tasks = batcher.schedule_many(random_images(7))  # two executing, two ready, three waiting
-    await puppet.began(1)
-    await turn()
-    assert batcher.queue_size == 3
-    clock.error = RuntimeError("clock")
-    puppet.let_go()
-    for task in tasks:
-        outcome = await outcome_of(task)
-        assert isinstance(outcome, ServerFaultError)
-        assert outcome.__cause__ is clock.error
-    assert batcher.failure == "the batcher failed, see the log"
-    with pytest.raises(ServableNotReadyError):
-        batcher.schedule(random_images(1)[0])
-    assert await batcher.close() == 0
-    assert batcher.is_closed
-    assert [record.message for record in caplog.records] == ["batcher died"]
-
-
-async def test_a_second_fault_changes_nothing() -> None:
-    clock, puppet = BreakableClock(), PuppetServable(is_held=True)
-    batcher = running_on(clock, puppet)
-    first = batcher.schedule(random_images(1)[0])
-    await puppet.began(1)
-    second = batcher.schedule(random_images(1)[0])
-    clock.error = RuntimeError("first")
-    await turn()
-    puppet.behave = lambda images: (_ for _ in ()).throw(SystemExit())
-    puppet.let_go()
-    for task in (first, second):
-        outcome = await outcome_of(task)
-        assert isinstance(outcome, ServableNotReadyError)
-        assert outcome.__cause__ is clock.error
-    assert await batcher.close() == 0
-    assert batcher.failure == "the batcher failed, see the log"
-
-
-def test_an_interrupt_on_the_loop_fails_everybody_and_goes_on_to_the_loop() -> None:
-    clock, puppet = BreakableClock(), PuppetServable()
-    loop = asyncio.new_event_loop()
-    outcomes: list[TaskResult | BaseException] = []
-
-    async def serve() -> None:
-        batcher = running_on(clock, puppet)
-        task = batcher.schedule(random_images(1)[0])
-        clock.error = KeyboardInterrupt()
-        outcomes.append(await outcome_of(task))
-
-    serving = loop.create_task(serve())
-    with pytest.raises(KeyboardInterrupt):
-        loop.run_until_complete(serving)
-    loop.run_until_complete(serving)
-    loop.close()
-    assert isinstance(outcomes[0], ServableNotReadyError)
-
-
-def test_closing_the_loop_during_an_execution_ends_the_device_thread_quietly(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    puppet = PuppetServable(is_held=True)
-    loop = asyncio.new_event_loop()
-
-    async def begin() -> DynamicBatcher:
-        batcher = DynamicBatcher(puppet, policy(2), observer=RecordingObserver(), name="closing")
-        batcher.start()
-        batcher.schedule(random_images(1)[0])
-        await puppet.began(1)
-        return batcher
-
-    loop.run_until_complete(begin())
-    loop.close()
-    (thread,) = [one for one in threading.enumerate() if one.name == "device closing"]
-    puppet.let_go()
-    thread.join(5)
-    assert not thread.is_alive()
-    assert caplog.records == []
-
-
-class RaisingObserver:
-    def batch_executed(self, *, size: int, padded: int, duration_s: float) -> None:
-        """Do not raise, so that the next one is reached."""
-
-    def task_dequeued(self, queue_delay_s: float) -> None:
-        raise RuntimeError("metrics")
-
-    def queue_size_changed(self, queue_size: int) -> None:
-        raise RuntimeError("metrics")
-
-
-async def test_an_observer_that_raises_costs_nobody_an_answer(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    batcher = DynamicBatcher(PuppetServable(), policy(2), observer=RaisingObserver())
-    batcher.start()
-    images = random_images(5)
-    results = await asyncio.gather(*batcher.schedule_many(images))
-    assert all(is_answer_to(r, i) for r, i in zip(results, images, strict=True))
-    assert batcher.is_healthy
-    assert await batcher.close() == 0
-    assert [record.message for record in caplog.records] == ["batch observer raised"]

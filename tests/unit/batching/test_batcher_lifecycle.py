@@ -128,6 +128,7 @@ async def test_close_cuts_off_what_is_not_answered_in_time(world: World) -> None
     assert await batcher.close() == 0
     assert batcher.is_closed
     assert world.puppet.batch_sizes == [1], "nothing is executed that nobody waits for"
+    assert batcher.failure is None
 
 
 async def test_cancelling_every_caller_leaves_a_working_batcher(world: World) -> None:

@@ -1,0 +1,217 @@
+"""``/v1/classify`` and ``/v1/classify/batch``: upload images, get ranked labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.dependencies import lifecycle_of
+from app.api.direct_route import DirectRoute
+from app.api.disconnect import CancelOnDisconnect
+from app.api.multipart import Upload
+from app.api.openapi import (
+    SERVER_TIMING,
+    answer_headers,
+    binary_body,
+    form_body,
+    operation_id,
+    problems,
+)
+from app.api.problems import detail_of, kind_of
+from app.api.query import ClassifyQuery, parse_query, query_parameters
+from app.api.record import RequestRecord, record_of, slowest
+from app.api.schemas import (
+    BatchFailure,
+    BatchResponse,
+    BatchSuccess,
+    ClassifyResponse,
+    ErrorEntry,
+    ImageEntry,
+    PredictionEntry,
+    TimingEntry,
+)
+from app.api.uploads import read_image, read_images
+from app.errors import BatcherStoppedError, InvalidRequestError, ServingError
+from app.inference.live import LiveServable
+from app.inference.policy import RequestPolicy
+from app.inference.records import Classification, ClassifyOptions, StageTiming
+from app.lifecycle import Lifecycle
+
+router = APIRouter(
+    route_class=DirectRoute, tags=["classify"], generate_unique_id_function=operation_id
+)
+
+_ANSWER_CODES = (
+    "malformed_request", "model_not_found", "version_not_found", "label_not_found",
+    "upload_too_large", "too_many_images", "unsupported_format", "invalid_request", "queue_full",
+    "internal", "not_ready", "draining", "deadline_exceeded",
+)  # fmt: skip
+_IMAGE_CODES = ("image_too_large", "invalid_image", "execution_failed")
+
+
+@router.post(
+    "/v1/classify",
+    summary="Classify one image",
+    response_model=ClassifyResponse,
+    responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES, *_IMAGE_CODES),
+    openapi_extra={
+        "parameters": query_parameters(ClassifyQuery),
+        "requestBody": {
+            "required": True,
+            "content": form_body("file", "The image.") | binary_body(),
+        },
+    },
+)
+async def classify(request: Request) -> Response:
+    """Upload one image as the part `file` of a form, or as the body itself.
+
+    The content decides what format it is: PNG, JPEG, WebP, BMP, GIF or TIFF. Of several frames or
+    pages the first one is classified.
+    """
+    lifecycle, record = lifecycle_of(request), record_of(request.scope)
+    live, options = _admit(lifecycle, record, request.scope["query_string"])
+    content = await read_image(request, lifecycle.request_policy, options.deadline_s)
+    with CancelOnDisconnect(request.receive):
+        answer = await lifecycle.service.classify(live, content, options)
+    record.timing = answer.timing
+    total_s = record.elapsed_s()
+    body = ClassifyResponse(
+        request_id=record.request_id,
+        model=live.id.name,
+        version=live.id.version,
+        predictions=_predictions(answer),
+        image=_image(answer),
+        timing=_timing(answer.timing, total_s),
+    )
+    return _answer(body.model_dump_json(), answer.timing, total_s)
+
+
+@router.post(
+    "/v1/classify/batch",
+    summary="Classify several images",
+    response_model=BatchResponse,
+    responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES),
+    openapi_extra={
+        "parameters": query_parameters(ClassifyQuery),
+        "requestBody": {
+            "required": True,
+            "content": form_body("files", "1 to KERASERVE_MAX_IMAGES_PER_REQUEST images.", True),
+        },
+    },
+)
+async def classify_batch(request: Request) -> Response:
+    """Upload several images, each as a part `files` of one form.
+
+    The answer has one entry per file, in order. A file that cannot be classified has an `error`
+    in its entry, with the status and code that `/v1/classify` would have answered; the others
+    are classified all the same. The `Server-Timing` header gives the longest of each stage.
+    """
+    lifecycle, record = lifecycle_of(request), record_of(request.scope)
+    live, options = _admit(lifecycle, record, request.scope["query_string"])
+    uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
+    contents = [upload.content for upload in uploads]
+    with CancelOnDisconnect(request.receive):
+        answers = await lifecycle.service.classify_many(live, contents, options)
+    timing = slowest(answer.timing for answer in answers if isinstance(answer, Classification))
+    record.timing = timing
+    total_s = record.elapsed_s()
+    failed = sum(isinstance(answer, ServingError) for answer in answers)
+    body = BatchResponse(
+        request_id=record.request_id,
+        model=live.id.name,
+        version=live.id.version,
+        succeeded=len(answers) - failed,
+        failed=failed,
+        results=_entries(uploads, answers, total_s),
+    )
+    return _answer(body.model_dump_json(), timing, total_s)
+
+
+def _admit(
+    lifecycle: Lifecycle, record: RequestRecord, query_string: bytes
+) -> tuple[LiveServable, ClassifyOptions]:
+    if lifecycle.is_draining:
+        raise BatcherStoppedError("The service is stopping and takes no new images.")
+    query = parse_query(query_string, ClassifyQuery)
+    timeout_s = _timeout_s(query, lifecycle.request_policy)
+    live = lifecycle.service.resolve(query.model, query.version, query.label)
+    record.servable = live.id
+    classes = len(live.manifest.classes)
+    top_k = query.top_k
+    if top_k > classes:
+        if "top_k" in query.model_fields_set:
+            raise InvalidRequestError(f"top_k is {top_k}; {live.id} has {classes} classes.")
+        top_k = classes
+    return live, ClassifyOptions(top_k, record.arrived_s + timeout_s, query.priority)
+
+
+def _timeout_s(query: ClassifyQuery, policy: RequestPolicy) -> float:
+    if query.timeout_ms is None:
+        return policy.request_timeout_s
+    limit_ms = policy.request_timeout_s * 1000
+    if query.timeout_ms > limit_ms:
+        raise InvalidRequestError(
+            f"timeout_ms is {query.timeout_ms:g}; the limit is {limit_ms:g} "
+            "(KERASERVE_REQUEST_TIMEOUT_MS)."
+        )
+    return query.timeout_ms / 1000
+
+
+def _entries(
+    uploads: Sequence[Upload], answers: Sequence[Classification | ServingError], total_s: float
+) -> list[BatchSuccess | BatchFailure]:
+    return [
+        BatchFailure(filename=upload.filename, error=_error(answer))
+        if isinstance(answer, ServingError)
+        else BatchSuccess(
+            filename=upload.filename,
+            predictions=_predictions(answer),
+            image=_image(answer),
+            timing=_timing(answer.timing, total_s),
+        )
+        for upload, answer in zip(uploads, answers, strict=True)
+    ]
+
+
+def _error(error: ServingError) -> ErrorEntry:
+    kind = kind_of(error)
+    return ErrorEntry(status=kind.status, code=kind.code, detail=detail_of(error))
+
+
+def _predictions(answer: Classification) -> list[PredictionEntry]:
+    return [
+        PredictionEntry(label=found.label, class_id=found.class_id, score=found.score)
+        for found in answer.predictions
+    ]
+
+
+def _image(answer: Classification) -> ImageEntry:
+    image = answer.image
+    return ImageEntry(format=image.format, width=image.width, height=image.height, mode=image.mode)
+
+
+def _timing(timing: StageTiming, total_s: float) -> TimingEntry:
+    return TimingEntry(
+        decode_ms=_ms(timing.decode_s),
+        queue_ms=_ms(timing.queue_s),
+        execute_ms=_ms(timing.execute_s),
+        total_ms=_ms(total_s),
+        batch_size=timing.batch_size,
+    )
+
+
+def _answer(body: str, timing: StageTiming | None, total_s: float) -> Response:
+    stages = f"total;dur={_ms(total_s)}"
+    if timing is not None:
+        stages = (
+            f"decode;dur={_ms(timing.decode_s)}, queue;dur={_ms(timing.queue_s)}, "
+            f"execute;dur={_ms(timing.execute_s)}, {stages}"
+        )
+    return Response(body, headers={"Server-Timing": stages}, media_type="application/json")
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

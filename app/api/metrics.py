@@ -1,0 +1,35 @@
+"""``/metrics``: what Prometheus scrapes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+
+from app.api.dependencies import lifecycle_of
+from app.api.openapi import answer_headers, operation_id, problems
+
+router = APIRouter(tags=["health"], generate_unique_id_function=operation_id)
+
+_TEXT = {"schema": {"type": "string"}}
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Prometheus' text format, or OpenMetrics where `Accept` asks for it.",
+            "headers": answer_headers()[200]["headers"],
+            "content": {"text/plain": _TEXT, "application/openmetrics-text": _TEXT},
+        },
+        **problems("internal"),
+    },
+)
+def metrics(request: Request) -> Response:
+    """Return all metrics; names begin with `keraserve_`, times are in seconds."""
+    # Not a coroutine: writing thousands of lines would hold up the event loop.
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    body = encode(lifecycle_of(request).metrics.registry)
+    return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})

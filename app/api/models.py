@@ -1,0 +1,142 @@
+"""``/v1/models``: what is served, in which state, and what each version is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+
+from app.api.dependencies import lifecycle_of
+from app.api.openapi import answer_headers, operation_id, problems
+from app.api.schemas import (
+    ModelResponse,
+    ModelsResponse,
+    ModelSummary,
+    TensorFlowServingStatus,
+    TensorFlowServingVersionStatus,
+    VersionResponse,
+    VersionSummary,
+)
+from app.errors import ServableNotFoundError
+from app.inference.live import LiveServable
+from app.lifecycle import Lifecycle
+from app.registry.status import ModelStatus, VersionStatus
+from app.types import ServableState
+
+router = APIRouter(tags=["models"], generate_unique_id_function=operation_id)
+
+ModelNamePath = Annotated[str, Path(description="Name of the model.", examples=["cifar10"])]
+VersionPath = Annotated[int, Path(description="Version of the model.", examples=[1])]
+
+# TensorFlow Serving knows fewer states: a version loads until it is available, and what failed
+# has ended with an error.
+_TENSORFLOW_SERVING_STATES: dict[ServableState, Any] = {
+    ServableState.START: "START",
+    ServableState.LOADING: "LOADING",
+    ServableState.WARMING: "LOADING",
+    ServableState.TESTING: "LOADING",
+    ServableState.AVAILABLE: "AVAILABLE",
+    ServableState.DRAINING: "UNLOADING",
+    ServableState.END: "END",
+    ServableState.FAILED: "END",
+}
+
+
+@router.get(
+    "/v1/models",
+    summary="All models",
+    response_model=ModelsResponse,
+    responses=answer_headers() | problems("internal"),
+)
+async def list_models(request: Request) -> ModelsResponse:
+    """List every model with its versions and their states, those that failed included."""
+    lifecycle = lifecycle_of(request)
+    return ModelsResponse(
+        default=lifecycle.default_model,
+        models=[ModelSummary(**_model_fields(model)) for model in lifecycle.statuses()],
+    )
+
+
+@router.get(
+    "/v1/models/{name}",
+    summary="One model",
+    response_model=ModelResponse,
+    responses=answer_headers() | problems("model_not_found", "internal"),
+)
+async def show_model(request: Request, name: ModelNamePath) -> ModelResponse:
+    """Show one model, with `model_version_status` as TensorFlow Serving answers on this path."""
+    model = _find_model(lifecycle_of(request), name)
+    statuses = [_tensorflow_serving_status(version) for version in model.versions]
+    return ModelResponse(**_model_fields(model), model_version_status=statuses)
+
+
+@router.get(
+    "/v1/models/{name}/versions/{version}",
+    summary="One version",
+    response_model=VersionResponse,
+    responses=answer_headers()
+    | problems("model_not_found", "version_not_found", "invalid_request", "internal"),
+)
+async def show_version(
+    request: Request, name: ModelNamePath, version: VersionPath
+) -> VersionResponse:
+    """Show one version with its whole manifest: input, classes, training, files and checksums."""
+    model = _find_model(lifecycle_of(request), name)
+    for status in model.versions:
+        if status.version == version:
+            return VersionResponse(
+                **_version_fields(status), model=model.name, manifest=status.manifest
+            )
+    known = ", ".join(str(status.version) for status in model.versions) or "none"
+    raise ServableNotFoundError(
+        f"{name} has no version {version}; it has: {known}", code="version_not_found"
+    )
+
+
+def _find_model(lifecycle: Lifecycle, name: str) -> ModelStatus[LiveServable]:
+    models = {model.name: model for model in lifecycle.statuses()}
+    if name not in models:
+        known = ", ".join(sorted(models)) or "none"
+        raise ServableNotFoundError(f"there is no model {name!r}; there is: {known}")
+    return models[name]
+
+
+def _model_fields(model: ModelStatus[LiveServable]) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "default_version": model.default_version,
+        "labels": model.labels,
+        "versions": [VersionSummary(**_version_fields(version)) for version in model.versions],
+    }
+
+
+def _version_fields(version: VersionStatus[LiveServable]) -> dict[str, Any]:
+    manifest, info = version.manifest, version.live and version.live.info
+    return {
+        "version": version.version,
+        "state": version.state,
+        "reason": version.reason,
+        "architecture": manifest and manifest.architecture,
+        "parameters": manifest and manifest.parameters,
+        "classes": manifest and manifest.classes,
+        "input": manifest and manifest.input,
+        "metrics": manifest and manifest.metrics,
+        "created_at": manifest and manifest.created_at,
+        "engine": info and info.engine,
+        "precision": info and info.precision,
+        "device": info and info.device,
+    }
+
+
+def _tensorflow_serving_status(
+    version: VersionStatus[LiveServable],
+) -> TensorFlowServingVersionStatus:
+    has_failed = version.state is ServableState.FAILED
+    return TensorFlowServingVersionStatus(
+        version=str(version.version),
+        state=_TENSORFLOW_SERVING_STATES[version.state],
+        status=TensorFlowServingStatus(
+            error_code="UNKNOWN" if has_failed else "OK", error_message=version.reason or ""
+        ),
+    )

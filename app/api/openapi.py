@@ -1,0 +1,137 @@
+"""What OpenAPI says beyond what FastAPI finds out: error answers, request bodies, the document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from app.api.problems import KINDS, MEDIA_TYPE, ProblemKind, title_of
+from app.api.schemas import Problem
+
+_EXAMPLE_REQUEST_ID = "01K5Z3J8WQ4M6T2R9V7XN0BCDE"
+_RAW_TYPES = (
+    "image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff",
+    "application/octet-stream",
+)  # fmt: skip
+_SCHEMA_REF = "#/components/schemas/{model}"
+
+TAGS = [
+    {"name": "classify", "description": "Upload images, get ranked labels."},
+    {"name": "models", "description": "What is served, and what it is."},
+    {"name": "health", "description": "For load balancers, orchestrators and Prometheus."},
+]
+
+_ANSWER_HEADERS = {
+    "X-Request-Id": {
+        "description": "The request's own id if it is 1–128 visible ASCII characters, else made.",
+        "schema": {"type": "string"},
+    }
+}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Whole seconds after which to try again, at least 1.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+SERVER_TIMING = {
+    "Server-Timing": {
+        "description": "`decode`, `queue`, `execute` and `total`, ms.",
+        "schema": {"type": "string"},
+    }
+}
+
+
+def operation_id(route: APIRoute) -> str:
+    """Name an operation by its function; clients that are generated take it for a method's."""
+    return route.name
+
+
+def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of a route, one example per code, grouped by status."""
+    by_status: dict[int | str, list[ProblemKind]] = {}
+    for kind in sorted((KINDS[code] for code in codes), key=lambda kind: kind.status):
+        by_status.setdefault(kind.status, []).append(kind)
+    return {status: _describe(kinds) for status, kinds in by_status.items()}
+
+
+def _describe(kinds: list[ProblemKind]) -> dict[str, Any]:
+    status = kinds[0].status
+    return {
+        "description": f"{title_of(status)}: {', '.join(f'`{kind.code}`' for kind in kinds)}",
+        "headers": _ANSWER_HEADERS | (_RETRY_AFTER if status in (429, 503) else {}),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": _SCHEMA_REF.format(model=Problem.__name__)},
+                "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
+            }
+        },
+    }
+
+
+def _example(kind: ProblemKind) -> dict[str, Any]:
+    return Problem(
+        title=title_of(kind.status),
+        status=kind.status,
+        code=kind.code,
+        detail=kind.example,
+        request_id=_EXAMPLE_REQUEST_ID,
+    ).model_dump()
+
+
+def form_body(part: str, description: str, is_list: bool = False) -> dict[str, Any]:
+    """Describe a multipart body of one file, or of several parts with the same name."""
+    file = {"type": "string", "format": "binary"}
+    schema = {"type": "array", "minItems": 1, "items": file} if is_list else file
+    return {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": [part],
+                "additionalProperties": False,
+                "properties": {part: schema | {"description": description}},
+            }
+        }
+    }
+
+
+def binary_body() -> dict[str, Any]:
+    """Describe a body that is the image itself."""
+    return {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _RAW_TYPES}
+
+
+def answer_headers(*more: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Describe the headers of a route's 200."""
+    headers = dict(_ANSWER_HEADERS)
+    for header in more:
+        headers |= header
+    return {200: {"headers": headers}}
+
+
+def build_openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the document, built when it is first asked for; takes the place of ``openapi()``."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=TAGS,
+        )
+        schemas = document["components"]["schemas"]
+        schemas[Problem.__name__] = Problem.model_json_schema(ref_template=_SCHEMA_REF)
+        _leave_out_foreign_errors(document["paths"], schemas)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _leave_out_foreign_errors(paths: dict[str, Any], schemas: dict[str, Any]) -> None:
+    # FastAPI adds its own error to every route with a parameter; ours are described with them.
+    for operations in paths.values():
+        for operation in operations.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)

@@ -1,0 +1,138 @@
+"""The problem document (RFC 9457): every code with its status, and how errors become one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app.api.record import record_of
+from app.api.schemas import Problem
+from app.errors import QueueFullError, ServingError
+
+MEDIA_TYPE = "application/problem+json"
+
+CLIENT_CLOSED_REQUEST = 499
+"""In the log and the metrics only: the client left, nobody read an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """One way for a request to fail.
+
+    Attributes:
+        status: HTTP status.
+        code: What machines tell it by.
+        example: A detail as callers see it.
+        retry_after_s: For ``Retry-After`` where the error itself does not say.
+    """
+
+    status: int
+    code: str
+    example: str
+    retry_after_s: int | None = None
+
+
+_TITLES = {
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Payload Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+
+_KINDS = (
+    ProblemKind(400, "malformed_request", "version 1 and label 'stable': give one of them"),
+    ProblemKind(404, "model_not_found", "there is no model 'cifar'; there is: cifar10"),
+    ProblemKind(404, "version_not_found", "cifar10 has no version 7; it has: 1"),
+    ProblemKind(404, "label_not_found", "cifar10 has no label 'beta'; it has: stable"),
+    ProblemKind(404, "not_found", "There is no GET /v1/model; /docs lists what there is."),
+    ProblemKind(405, "method_not_allowed", "/v1/classify does not take GET; it takes POST."),
+    ProblemKind(
+        413,
+        "upload_too_large",
+        "The file has at least 31,457,280 bytes; the limit is 20,971,520 "
+        "(KERASERVE_MAX_UPLOAD_BYTES).",
+    ),
+    ProblemKind(
+        413,
+        "image_too_large",
+        "The image has 120,000,000 pixels; the limit is 50,000,000 (KERASERVE_MAX_IMAGE_PIXELS).",
+    ),
+    ProblemKind(
+        413,
+        "too_many_images",
+        "The request carries more than 64 files (KERASERVE_MAX_IMAGES_PER_REQUEST).",
+    ),
+    ProblemKind(415, "unsupported_format", "The file is no PNG, JPEG, WEBP, BMP, GIF or TIFF."),
+    ProblemKind(422, "invalid_image", "The PNG image cannot be decoded: image file is truncated."),
+    ProblemKind(422, "invalid_request", "There is no part 'file' in the request."),
+    ProblemKind(
+        429,
+        "queue_full",
+        "1,024 images wait and 1 more came; the limit is 1,024 (KERASERVE_MAX_QUEUE_SIZE).",
+    ),
+    ProblemKind(500, "execution_failed", "The network failed on this image."),
+    ProblemKind(500, "internal", "The server failed; its log has the cause under the request id."),
+    # Loading and warm-up take seconds.
+    ProblemKind(503, "not_ready", "cifar10 is not ready: WARMING", retry_after_s=5),
+    # Another instance behind the same load balancer takes over at once.
+    ProblemKind(503, "draining", "The service is stopping and takes no new images.", 1),
+    ProblemKind(504, "deadline_exceeded", "The deadline passed before the answer was there."),
+)
+
+KINDS = {kind.code: kind for kind in _KINDS}
+"""The one table from the code of an error to its status."""
+
+# What went wrong inside is for the log: the message may name paths, sizes or library internals.
+_HIDDEN = frozenset(kind.code for kind in _KINDS if kind.status == 500)
+
+
+def title_of(status: int) -> str:
+    """Return the status in words."""
+    return _TITLES.get(status, "Error")
+
+
+def kind_of(error: ServingError) -> ProblemKind:
+    """Return how an error is shown; one that the table does not know is ``internal``."""
+    return KINDS.get(error.code, KINDS["internal"])
+
+
+def detail_of(error: ServingError) -> str:
+    """Return what the caller may read about an error."""
+    kind = kind_of(error)
+    return kind.example if kind.code in _HIDDEN else str(error)
+
+
+def problem_response(
+    scope: Scope, kind: ProblemKind, detail: str, headers: dict[str, str] | None = None
+) -> Response:
+    """Build the answer to a request that failed, and note its code in the request's record."""
+    record = record_of(scope)
+    record.error_code = kind.code
+    document = Problem(
+        title=title_of(kind.status),
+        status=kind.status,
+        code=kind.code,
+        detail=detail,
+        request_id=record.request_id,
+    )
+    headers = dict(headers or {})
+    if kind.retry_after_s is not None:
+        headers.setdefault("Retry-After", str(kind.retry_after_s))
+    return Response(document.model_dump_json(), kind.status, headers, MEDIA_TYPE)
+
+
+def error_response(scope: Scope, error: ServingError) -> Response:
+    """Build the answer to a request that ended in an error of ours."""
+    headers = {}
+    if isinstance(error, QueueFullError):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    return problem_response(scope, kind_of(error), detail_of(error), headers)

@@ -1,0 +1,157 @@
+"""Reads images out of request bodies while they arrive; nothing is written to disk.
+
+Two kinds of body: ``multipart/form-data``, and the image itself. Each limit is checked with every
+chunk, so that what is too large is refused before it has been taken in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import TypeVar
+
+from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
+
+from app.api.multipart import FilesReader, FormLimits, Upload, check_body_size, check_file_size
+from app.errors import (
+    DeadlineExceededError,
+    InvalidRequestError,
+    MalformedRequestError,
+    UnsupportedFormatError,
+)
+from app.inference.policy import RequestPolicy
+
+T = TypeVar("T")
+
+_MULTIPART = "multipart/form-data"
+
+# The content decides what an image is. The last one is what `curl --data-binary` says of any
+# file, so it is taken for "not said"; a true form is then refused for its content.
+_RAW_TYPES = frozenset(
+    {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
+)
+
+
+async def read_image(request: Request, policy: RequestPolicy, deadline_s: float) -> bytes:
+    """Return the one image of a body: its part ``file``, or the body itself.
+
+    Args:
+        request: Nothing has read its body yet.
+        policy: The limits.
+        deadline_s: When the client has been waited for long enough, on the event loop's clock.
+
+    Raises:
+        MalformedRequestError: The body is no multipart body although its header says so.
+        InvalidRequestError: No part ``file``, another part, or nothing at all.
+        UploadTooLargeError: More bytes than the limit came, or are announced.
+        TooManyImagesError: A second part ``file`` begins.
+        UnsupportedFormatError: The header says that it is something else than an image.
+        DeadlineExceededError: The body did not arrive in time.
+        ClientDisconnect: The client left before it had sent everything.
+    """
+    head = _read_head(request.scope)
+    if head.content_type == _MULTIPART:
+        limits = FormLimits(
+            part="file",
+            max_files=1,
+            too_many="The request carries more than 1 file; /v1/classify/batch takes several.",
+            max_file_bytes=policy.max_upload_bytes,
+        )
+        uploads = await _within(deadline_s, _read_form(request.receive, head, limits))
+        return uploads[0].content
+    if head.content_type not in _RAW_TYPES and not head.content_type.startswith("image/"):
+        raise UnsupportedFormatError(
+            f"Content-Type is {head.content_type!r}; send {_MULTIPART} with the part 'file', "
+            "or the image itself as image/* or application/octet-stream."
+        )
+    return await _within(deadline_s, _read_raw(request.receive, head, policy.max_upload_bytes))
+
+
+async def read_images(request: Request, policy: RequestPolicy, deadline_s: float) -> list[Upload]:
+    """Return the parts ``files`` of a body, at least one; otherwise as ``read_image``."""
+    head = _read_head(request.scope)
+    if head.content_type != _MULTIPART:
+        raise UnsupportedFormatError(
+            f"Content-Type is {head.content_type!r}; this route takes {_MULTIPART} with a part "
+            "'files' for each image."
+        )
+    limits = FormLimits(
+        part="files",
+        max_files=policy.max_images_per_request,
+        too_many=f"The request carries more than {policy.max_images_per_request:,} files "
+        "(KERASERVE_MAX_IMAGES_PER_REQUEST).",
+        max_file_bytes=policy.max_upload_bytes,
+    )
+    return await _within(deadline_s, _read_form(request.receive, head, limits))
+
+
+async def _within(deadline_s: float, reading: Coroutine[None, None, T]) -> T:
+    try:
+        async with asyncio.timeout_at(deadline_s):
+            return await reading
+    except TimeoutError:
+        raise DeadlineExceededError("The deadline passed before the body had arrived.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    content_type: str  # lower case, without parameters; "" if missing
+    boundary: bytes | None
+    announced_bytes: int  # 0 if not said
+
+
+def _read_head(scope: Scope) -> _Head:
+    content_type, announced_bytes = b"", 0
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            announced_bytes = int(value)  # digits: the server has read it before
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise UnsupportedFormatError(
+                f"Content-Encoding is {value.decode('latin-1')!r}; send the body as it is."
+            )
+    kind, options = parse_options_header(content_type)
+    return _Head(kind.decode("latin-1"), options.get(b"boundary"), announced_bytes)
+
+
+async def _read_form(receive: Receive, head: _Head, limits: FormLimits) -> list[Upload]:
+    if not head.boundary:
+        raise MalformedRequestError(f"The Content-Type {_MULTIPART} has no boundary.")
+    check_body_size(head.announced_bytes, limits)
+    reader = FilesReader(head.boundary, limits)
+    has_more = True
+    while has_more:
+        chunk, has_more = await _next_chunk(receive)
+        reader.feed(chunk)
+    return reader.finish()
+
+
+async def _read_raw(receive: Receive, head: _Head, limit_bytes: int) -> bytes:
+    check_file_size(head.announced_bytes, limit_bytes)
+    body, has_more = await _next_chunk(receive)
+    check_file_size(len(body), limit_bytes)
+    if has_more:
+        rest = io.BytesIO()
+        rest.write(body)
+        while has_more:
+            chunk, has_more = await _next_chunk(receive)
+            check_file_size(rest.tell() + len(chunk), limit_bytes)
+            rest.write(chunk)
+        body = rest.getvalue()
+    if not body:
+        raise InvalidRequestError(
+            f"The body is empty; send an image as {_MULTIPART} in the part 'file', or as the body."
+        )
+    return body
+
+
+async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
