@@ -14,10 +14,13 @@ from training.data import Split
 
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """One epoch after the other of augmented batches.
+    """The augmented batches of one epoch, and then of the next.
 
     Batch ``i`` of epoch ``e`` is a pure function of ``(seed, e, i)``: a run that is stopped and
-    resumed sees the batches that it would have seen.
+    resumed sees the batches that it would have seen. Two things are needed for that. The epoch
+    is set from outside, because Keras calls ``on_epoch_end`` once before the first epoch too. And
+    ``fit`` needs ``shuffle=False``: by default it asks for the batches of a PyDataset in an order
+    drawn from Python's global generator.
     """
 
     def __init__(
@@ -27,16 +30,14 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         *,
         batch_size: int,
         seed: int,
-        first_epoch: int = 0,
     ) -> None:
-        """Start at ``first_epoch``, counted from 0."""
-        super().__init__(workers=1)
+        """Start at epoch 0."""
+        super().__init__(workers=1)  # Keras prefetches in a thread of its own
         self._split = split
         self._augmentation = augmentation
         self._batch_size = batch_size
         self._seed = seed
-        self._epoch = first_epoch
-        self._order = self._shuffled()
+        self.begin_epoch(0)
 
     def __len__(self) -> int:
         """Return the batches of one epoch; the last one may be smaller."""
@@ -48,13 +49,10 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         rng = np.random.default_rng([self._seed, self._epoch, index])
         return augment(self._split.images[rows], self._augmentation, rng), self._split.labels[rows]
 
-    def on_epoch_end(self) -> None:
-        """Move on to the next epoch's order."""
-        self._epoch += 1
-        self._order = self._shuffled()
-
-    def _shuffled(self) -> NDArray[np.intp]:
-        return np.random.default_rng([self._seed, self._epoch]).permutation(len(self._split))
+    def begin_epoch(self, epoch: int) -> None:
+        """Put the images in the order of ``epoch``, counted from 0."""
+        self._epoch = epoch
+        self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._split))
 
 
 def augment(images: ImageArray, config: AugmentationConfig, rng: np.random.Generator) -> ImageArray:
@@ -77,6 +75,6 @@ def augment(images: ImageArray, config: AugmentationConfig, rng: np.random.Gener
         down, right = rng.integers(0, 2 * pad + 1, (2, count))
         images = crops[np.arange(count), down, right].transpose(0, 2, 3, 1)  # (N, H, W, C)
     if config.flip:
-        mirrored = rng.random(count) < 0.5
-        images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+        mirrored = rng.random((count, 1, 1, 1)) < 0.5
+        images = np.where(mirrored, images[:, :, ::-1], images)
     return np.ascontiguousarray(images)

@@ -7,21 +7,52 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.types import InputSpec, Interpolation, ResizeMode
 
 BUILT_IN = Path(__file__).with_name("configs")
+
+
+class ConfigError(Exception):
+    """A configuration cannot be used; the message is one line and names the key."""
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class InputConfig(_Section):
+    """What the network takes, where the data set does not decide it."""
+
+    height: int = Field(ge=4, le=4096, description="Rows, px.")
+    width: int = Field(ge=4, le=4096, description="Columns, px.")
+    channels: Literal[1, 3] = Field(default=3, description="1 (grey) or 3 (RGB).")
+    resize: ResizeMode = Field(default="stretch", description="How other sizes are fitted.")
+    interpolation: Interpolation = Field(default="bilinear", description="Filter of that.")
+
+    @property
+    def spec(self) -> InputSpec:
+        """The same, as imaging takes it."""
+        return InputSpec(self.height, self.width, self.channels, self.resize, self.interpolation)
+
+
 class DataConfig(_Section):
     """Which images the run learns from."""
 
-    dataset: Literal["cifar10", "fashion_mnist"] = Field(
-        description="Data set; `--data` names a local copy, otherwise keras.datasets downloads it."
+    dataset: Literal["cifar10", "fashion_mnist", "images"] = Field(
+        description="A public set (`--data` names a local copy, otherwise keras.datasets "
+        "downloads it), or `images`: your own, in the folder or archive that `--data` names."
     )
+    input: InputConfig | None = Field(
+        default=None, description="Size of the network's input; for `images`, and only for it."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> DataConfig:
+        if (self.dataset == "images") != (self.input is not None):
+            raise ValueError('data.input belongs to dataset = "images", and is needed there')
+        return self
 
 
 class ArchitectureConfig(_Section):
@@ -101,10 +132,22 @@ class RunConfig(_Section):
     gate: GateConfig = GateConfig()
     publish: PublishConfig = PublishConfig()
 
+    @model_validator(mode="after")
+    def _check(self) -> RunConfig:
+        if self.schedule.warmup_epochs >= self.fit.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g}, "
+                f"must be below fit.epochs, {self.fit.epochs}"
+            )
+        if self.optimizer.weight_decay and self.optimizer.name != "adamw":
+            raise ValueError("optimizer.weight_decay has no effect but with adamw")
+        return self
+
     @property
     def fingerprint(self) -> str:
         """First 8 hex digits of the SHA-256 over every setting that decides the weights."""
-        decisive = self.model_dump_json(exclude={"gate", "publish"})
+        # exclude_none: a key that a later release adds leaves the runs that do not use it alone.
+        decisive = self.model_dump_json(exclude={"gate", "publish"}, exclude_none=True)
         return hashlib.sha256(decisive.encode()).hexdigest()[:8]
 
 
@@ -115,16 +158,25 @@ def load_config(source: str) -> RunConfig:
         source: Path of a TOML file, or the name of a built-in one (``cifar10``).
 
     Raises:
-        FileNotFoundError: Neither exists; the message lists the built-in names.
-        pydantic.ValidationError: A key is unknown, missing or out of range.
+        ConfigError: Neither exists, the file is no TOML, or a key is unknown, missing or out of
+            range.
     """
     path = Path(source)
     if not path.is_file():
         path = BUILT_IN / f"{source}.toml"
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.toml")))
-        raise FileNotFoundError(
+        raise ConfigError(
             f"no configuration {source!r}: give a TOML file or one of the built-in names: {names}"
         )
-    document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    return RunConfig.model_validate(document)
+    try:
+        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return RunConfig.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise ConfigError(f"{path.name}: {where}: {first['msg']}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is no TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path.name} cannot be read: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Reads data sets into memory: the PNG archive of CIFAR-10, IDX files, or ``keras.datasets``."""
+"""Reads data sets into memory: PNG archives and folders, IDX files, or ``keras.datasets``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import logging
 import math
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,35 +88,39 @@ class Dataset:
         """SHA-256 over all pixels and labels in their order, as ``sha256:<hex>``."""
         digest = hashlib.sha256()
         for split in (self.train, self.test):
-            digest.update(np.ascontiguousarray(split.images))
-            digest.update(np.ascontiguousarray(split.labels.astype("<i8")))
+            digest.update(np.ascontiguousarray(split.images).data)
+            digest.update(np.ascontiguousarray(split.labels.astype("<i8")).data)
         return f"sha256:{digest.hexdigest()}"
 
 
-def load_dataset(name: str, path: Path | None = None) -> Dataset:
+def load_dataset(name: str, path: Path | None = None, spec: InputSpec | None = None) -> Dataset:
     """Read a data set.
 
     Args:
-        name: ``cifar10`` or ``fashion_mnist``.
-        path: A local copy. CIFAR-10: the archive (``cifar.tgz``) or the unpacked folder, with
-            ``train/N_class.png``, ``test/N_class.png`` and ``labels.txt``. Fashion-MNIST: the
-            folder of the four IDX files, plain or ``.gz``. Without it ``keras.datasets``
-            downloads the set.
+        name: ``cifar10``, ``fashion_mnist``, or ``images`` for a set of your own.
+        path: A local copy. CIFAR-10 and ``images``: the archive (``cifar.tgz``) or the unpacked
+            folder, with ``train/N_class.png``, ``test/N_class.png`` and ``labels.txt``, which
+            names the classes, a line each, in the order of their ids; N numbers the images of a
+            part. Fashion-MNIST: the folder of the four IDX files, plain or ``.gz``. Without it
+            ``keras.datasets`` downloads the public sets.
+        spec: What the network takes; needed for ``images``, decided by the set otherwise.
 
     Raises:
         DataError: The path holds something else, or a file is missing or broken.
     """
-    spec = INPUT_SPECS[name]
+    spec = spec or INPUT_SPECS[name]
     if path is None:
         return _from_keras(name, spec)
     if not path.exists():
         raise DataError(f"{path} does not exist (--data)")
-    if name == "cifar10":
-        return _from_pngs(name, path, spec)
-    return _from_idx(name, path, spec)
+    if name == "fashion_mnist":
+        return _from_idx(name, path, spec)
+    return _from_pngs(name, path, spec)
 
 
 def _from_keras(name: str, spec: InputSpec) -> Dataset:
+    if name not in INPUT_SPECS:
+        raise DataError(f"the data set {name!r} has no public source; name its place with --data")
     from keras import datasets  # imported here: with a local copy no Keras is needed
 
     source = {"cifar10": datasets.cifar10, "fashion_mnist": datasets.fashion_mnist}[name]
@@ -145,46 +149,62 @@ def _split(images: NDArray[np.uint8], labels: NDArray[np.integer], spec: InputSp
 
 def _from_pngs(name: str, path: Path, spec: InputSpec) -> Dataset:
     members = dict(_folder_files(path) if path.is_dir() else _archive_files(path))
-    labels_file = next((key for key in members if Path(key).name == "labels.txt"), None)
-    if labels_file is None:
+    classes = _read_classes(members, path)
+    train, test = (_read_part(members, part, classes, path, spec) for part in ("train", "test"))
+    return Dataset(name, classes, spec, train, test)
+
+
+def _read_classes(members: dict[str, bytes], path: Path) -> tuple[str, ...]:
+    file = next((key for key in members if PurePosixPath(key).name == "labels.txt"), None)
+    if file is None:
         raise DataError(
-            f"{path} has no labels.txt; expected train/N_class.png, test/ and labels.txt"
+            f"{path} has no labels.txt; expected train/N_class.png, test/N_class.png and labels.txt"
         )
-    classes = tuple(members[labels_file].decode().split())
-    splits = {}
-    for part in ("train", "test"):
-        found = sorted(
-            (int(match[2]), match[3], key)
-            for key in members
-            if (match := _PNG_MEMBER.search(key)) and match[1] == part
-        )
-        if not found:
-            raise DataError(f"{path} has no images named {part}/N_class.png")
-        unknown = {label for _, label, _ in found} - set(classes)
-        if unknown:
-            raise DataError(f"{path}: classes {sorted(unknown)} of {part}/ are not in labels.txt")
-        with ThreadPoolExecutor() as pool:
-            pixels = list(pool.map(lambda item: _decode(members, item[2], spec), found))
-        ids = np.array([classes.index(label) for _, label, _ in found], np.int64)
-        splits[part] = Split(np.stack(pixels), ids)
-    return Dataset(name, classes, spec, splits["train"], splits["test"])
+    lines = members[file].decode(errors="replace").splitlines()
+    classes = tuple(line.strip() for line in lines if line.strip())
+    if len(classes) < 2 or len(set(classes)) != len(classes):
+        raise DataError(f"{path}: labels.txt must name two classes or more, each once")
+    return classes
 
 
-def _decode(members: dict[str, bytes], key: str, spec: InputSpec) -> ImageArray:
+def _read_part(
+    members: dict[str, bytes], part: str, classes: tuple[str, ...], path: Path, spec: InputSpec
+) -> Split:
+    found = sorted(
+        (int(match[2]), match[3], key)
+        for key in members
+        if (match := _PNG_MEMBER.search(key)) and match[1] == part
+    )
+    if not found:
+        raise DataError(f"{path} has no images named {part}/N_class.png")
+    unknown = {label for _, label, _ in found} - set(classes)
+    if unknown:
+        raise DataError(f"{path}: classes {sorted(unknown)} of {part}/ are not in labels.txt")
+    images = np.empty((len(found), *spec.shape), np.uint8)
+    for row, (_, _, key) in enumerate(found):  # threads gain nothing: tiny images hold the GIL
+        images[row] = _decode(members[key], key, spec)
+    return Split(images, np.array([classes.index(label) for _, label, _ in found], np.int64))
+
+
+def _decode(data: bytes, key: str, spec: InputSpec) -> ImageArray:
     try:
-        return decode_image(members[key], spec, ImagingPolicy()).pixels
+        return decode_image(data, spec, ImagingPolicy()).pixels
     except Exception as error:
         raise DataError(f"{key}: {error}") from error
 
 
 def _wanted(name: str) -> bool:
-    return Path(name).name == "labels.txt" or _PNG_MEMBER.search(name) is not None
+    return PurePosixPath(name).name == "labels.txt" or _PNG_MEMBER.search(name) is not None
 
 
 def _folder_files(path: Path) -> Iterator[tuple[str, bytes]]:
     for file in path.rglob("*"):
-        if _wanted(file.as_posix()):
-            yield file.as_posix(), file.read_bytes()
+        name = file.relative_to(path).as_posix()
+        if _wanted(name):
+            try:
+                yield name, file.read_bytes()
+            except OSError as error:
+                raise DataError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -195,7 +215,7 @@ def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
                     handle = archive.extractfile(member)
                     assert handle is not None, "isfile() was checked"
                     yield member.name, handle.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path} is no readable archive of PNG files: {error}") from error
 
 
@@ -206,8 +226,18 @@ def _from_idx(name: str, path: Path, spec: InputSpec) -> Dataset:
     arrays = {key: read_idx(_find_idx(path, file)) for key, file in _IDX_FILES.items()}
     for part in ("train", "test"):
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
-        if len(images) != len(labels):
+        if images.shape[1:] != (spec.height, spec.width) or not len(images):
+            raise DataError(
+                f"{path}: {part} images have shape {images.shape}, "
+                f"must be (N, {spec.height}, {spec.width})"
+            )
+        if labels.shape != (len(images),):
             raise DataError(f"{path}: {len(images)} {part} images but {len(labels)} labels")
+        if labels.max() >= len(FASHION_MNIST_CLASSES):
+            raise DataError(
+                f"{path}: {part} labels reach {labels.max()}, "
+                f"must be below {len(FASHION_MNIST_CLASSES)}"
+            )
     return Dataset(
         name,
         FASHION_MNIST_CLASSES,
@@ -235,11 +265,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != _IDX_UINT8:
+    start = 4 + 4 * raw[3] if len(raw) >= 4 else 4
+    if len(raw) < start or raw[:2] != b"\0\0" or raw[2] != _IDX_UINT8:
         raise DataError(f"{path} is no IDX file of unsigned bytes")
-    start = 4 + 4 * raw[3]
     shape = tuple(int(size) for size in np.frombuffer(raw[4:start], ">u4"))
     if len(raw) - start != math.prod(shape):
         raise DataError(

@@ -72,7 +72,7 @@ def test_list_goes_on_after_a_version_it_cannot_read(
     assert main(["list", "--models-dir", str(tmp_path)]) == 0
 
     out = capsys.readouterr().out
-    assert "unreadable  manifest.json is invalid" in out
+    assert "unreadable     manifest.json is invalid" in out
     assert "0.9000" in out
 
 

@@ -109,7 +109,7 @@ def test_configuration_is_refused_in_one_line_for(
 
 
 def test_unknown_configuration_is_answered_with_the_names_there_are() -> None:
-    with pytest.raises(ConfigError, match="no configuration 'mnist': .* cifar10, fashion_mnist"):
+    with pytest.raises(ConfigError, match=r"no configuration 'mnist': .* cifar10, fashion_mnist"):
         load_config("mnist")
 
 

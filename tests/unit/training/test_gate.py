@@ -60,7 +60,7 @@ def test_forced_weak_network_is_recorded_as_such() -> None:
     [
         (3, 0.0, "3 weights are not finite"),
         (0, 2e-5, "deviates by 2e-05, the limit is 1e-05"),
-        (0, math.nan, "deviates by nan"),
+        (0, math.nan, "deviates by nan, the limit is 1e-05"),
     ],
     ids=["NaN in the weights", "another network in the file", "NaN in the probabilities"],
 )

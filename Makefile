@@ -1,0 +1,81 @@
+# The one door to the project; CI calls the same targets. `make help` lists them.
+# .venv is made by scripts/bootstrap.py from requirements/*.txt; every target brings it up to date
+# itself and grows it by what the target needs.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+# auto: gpu on Linux/x86-64 with an NVIDIA driver, else cpu
+ACCELERATOR ?= auto
+# of `make train`: a configuration by name or path, and a local copy of its data
+CONFIG ?= cifar10
+DATA ?=
+# passed on by `make test` and `make bench`
+ARGS ?=
+# of `make lock`: non-empty takes the newest versions instead of keeping the pins
+UPGRADE ?=
+
+# Only where it is set, so that KERASERVE_PORT and .env go on working.
+ifneq ($(strip $(PORT)),)
+export KERASERVE_PORT := $(strip $(PORT))
+endif
+
+bin := .venv/bin
+system_python = $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
+	$(shell command -v $(name) 2>/dev/null)))
+bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)) \
+	-m scripts.bootstrap --accelerator $(ACCELERATOR)
+sources := app training tests benchmarks scripts .ci
+
+.PHONY: help venv serve train test lint typecheck check format bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: ## Make .venv with everything: serving, training, development
+	@$(bootstrap) serve train dev
+
+# exec: the server is make's own child and gets its signals. Make waits for it to end, also after
+# Ctrl-C, and then reports the signal; the server's own exit code is 0.
+serve: ## Serve the models on 127.0.0.1:8000 (PORT=9000 moves it)
+	@$(bootstrap) serve
+	@exec $(bin)/keraserve serve
+
+train: ## Train, evaluate and publish a version (CONFIG=cifar10, DATA=local copy of the data)
+	@$(bootstrap) serve train
+	@exec $(bin)/keraserve-train run '$(CONFIG)' $(if $(DATA),--data '$(DATA)')
+
+test: ## Run the tests (ARGS="-k name" chooses)
+	@$(bootstrap) serve train dev
+	@$(bin)/python -m pytest $(ARGS)
+
+lint: ## Check style and formatting
+	@$(bootstrap) dev
+	@$(bin)/ruff check $(sources)
+	@$(bin)/ruff format --check $(sources)
+
+typecheck: ## Check types
+	@$(bootstrap) train dev
+	@$(bin)/mypy
+
+check: lint typecheck test ## What CI runs: lint, typecheck, test
+
+format: ## Format the sources and mend what ruff can mend
+	@$(bootstrap) dev
+	@$(bin)/ruff check --fix-only --quiet $(sources)
+	@$(bin)/ruff format $(sources)
+
+bench: ## Measure throughput and latency (ARGS are the harness's)
+	@$(bootstrap) serve dev
+	@$(bin)/python -m benchmarks $(ARGS)
+
+lock: ## Compile requirements/*.txt (UPGRADE=1 takes the newest versions)
+	@$(bootstrap) dev
+	@sh scripts/lock.sh $(bin)/uv $(UPGRADE)
+
+clean: ## Remove .venv, caches and build leftovers; data/ and models/ stay
+	rm -rf .venv build dist *.egg-info .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache
+	find $(wildcard $(sources)) -name __pycache__ -type d -prune -exec rm -rf {} +

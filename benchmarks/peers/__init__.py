@@ -1,0 +1,1 @@
+"""Servers that Keraserve is measured against."""

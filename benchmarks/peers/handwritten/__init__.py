@@ -1,0 +1,1 @@
+"""The batching server that one writes by hand with FastAPI and an ``asyncio.Queue``."""

@@ -1,0 +1,83 @@
+"""What Prometheus sees of the requests."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.api.world import World, picture
+
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+
+
+async def test_prometheus_text_by_default(world: World) -> None:
+    await world.classify()
+    response = await world.client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    families = {family.name: family for family in text_string_to_metric_families(response.text)}
+    assert "keraserve_images" in families
+    assert "python_info" in families
+    assert 'keraserve_images_total{model="cifar10",outcome="ok",version="1"} 1.0' in response.text
+
+
+async def test_open_metrics_where_it_is_asked_for(world: World) -> None:
+    response = await world.client.get("/metrics", headers={"Accept": OPEN_METRICS})
+    assert response.headers["content-type"].startswith("application/openmetrics-text")
+    assert response.text.endswith("# EOF\n")
+    assert "# TYPE keraserve_requests counter" in response.text
+
+
+async def test_requests_are_counted_by_route_method_and_code(world: World) -> None:
+    await world.classify()
+    await world.classify(b"no image")
+    await world.classify_batch([("a", picture())])
+    await world.client.get("/v1/models/cifar10")
+    await world.client.get("/v1/models/cifar")
+    await world.client.get("/v1/classify")
+    expected = {
+        ("/v1/classify", "POST", "200"): 1,
+        ("/v1/classify", "POST", "415"): 1,
+        ("/v1/classify/batch", "POST", "200"): 1,
+        ("/v1/models/{name}", "GET", "200"): 1,
+        ("/v1/models/{name}", "GET", "404"): 1,
+        ("/v1/classify", "GET", "405"): 1,
+    }
+    for (route, method, code), count in expected.items():
+        assert world.count("requests_total", route=route, method=method, code=code) == count
+    assert world.count("request_duration_seconds_count", route="/v1/classify") == 3
+
+
+async def test_paths_and_methods_of_strangers_make_no_new_series(world: World) -> None:
+    for path in ("/wp-login.php", "/.env", "/v1/models/a/b/c/d", "/docs/assets/../../x"):
+        await world.client.get(path)
+    await world.client.request("BREW", "/coffee")
+    labels = {
+        (sample.labels["route"], sample.labels["method"])
+        for family in world.lifecycle.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "keraserve_requests_total"
+    }
+    assert labels == {("unmatched", "GET"), ("unmatched", "OTHER")}
+
+
+async def test_scrape_and_health_are_no_image_work(world: World) -> None:
+    for path in ("/metrics", "/readyz", "/livez"):
+        await world.client.get(path)
+    images = [
+        sample.value
+        for family in world.lifecycle.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "keraserve_images_total"
+    ]
+    assert sum(images) == 0
+    assert world.count("requests_total", route="/metrics", method="GET", code="200") == 1
+
+
+async def test_requests_under_way_are_shown(world: World) -> None:
+    before = len(world.puppet.executed)
+    world.puppet.hold()
+    task = world.begin()
+    await world.puppet.began(before + 1)
+    assert world.count("in_flight_requests") == 1
+    world.puppet.let_go()
+    await task
+    assert world.count("in_flight_requests") == 0

@@ -1,0 +1,149 @@
+"""The Makefile is the only door to the project: it names its targets and they exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGETS = {
+    "bench",
+    "check",
+    "clean",
+    "format",
+    "help",
+    "lint",
+    "lock",
+    "serve",
+    "test",
+    "train",
+    "typecheck",
+    "venv",
+}
+
+
+# Stands for the server: stops as told by a signal, and says so only then.
+SERVER = """\
+#!{python}
+import signal, sys
+
+stopping = {{signal.SIGTERM, signal.SIGINT}}
+signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+print("ready", sys.argv[1:], flush=True)
+print("drained after", signal.Signals(signal.sigwait(stopping)).name, flush=True)
+"""
+
+
+def inherited() -> dict[str, str]:
+    """Return an environment without the settings of the make that runs these tests."""
+    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+
+
+def make(*arguments: str, **environment: str) -> str:
+    """Run make in a clean environment and return what it prints."""
+    done = subprocess.run(
+        ["make", "-C", str(ROOT), "--no-print-directory", *arguments],
+        env={**inherited(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    return done.stdout
+
+
+def phony_targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return {name for line in re.findall(r"^\.PHONY:(.*)$", makefile, re.M) for name in line.split()}
+
+
+def test_help_describes_every_target() -> None:
+    described = dict(re.findall(r"^\s*make (\S+)\s+(\S.*)$", make("help"), re.M))
+    assert set(described) == phony_targets()
+    assert set(described) >= TARGETS
+
+
+def test_make_alone_shows_the_help() -> None:
+    assert make() == make("help")
+
+
+@pytest.mark.parametrize(
+    ("environment", "seen"),
+    [
+        pytest.param({"PORT": "9000"}, "9000", id="PORT moves the server"),
+        pytest.param({}, "unset", id="without PORT the setting is left alone"),
+        pytest.param({"PORT": ""}, "unset", id="an empty PORT is none"),
+        pytest.param({"KERASERVE_PORT": "9001"}, "9001", id="the setting's own name works"),
+    ],
+)
+def test_port_reaches_the_server_as_its_setting(
+    environment: dict[str, str], seen: str, tmp_path: Path
+) -> None:
+    probe = tmp_path / "probe.mk"
+    probe.write_text("probe: ; @echo $${KERASERVE_PORT-unset}\n", encoding="utf-8")
+    assert make("-f", "Makefile", "-f", str(probe), "probe", **environment).strip() == seen
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """``make serve`` with a stand-in for the server, in a process group of its own."""
+    server = tmp_path / "keraserve"
+    server.write_text(SERVER.format(python=sys.executable), encoding="utf-8")
+    server.chmod(0o755)
+    instead = ["bootstrap=true", f"bin={tmp_path}"]
+    process = subprocess.Popen(
+        ["make", "-C", str(ROOT), "--no-print-directory", "serve", *instead],
+        env=inherited(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        yield process
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_terminating_make_drains_the_server_before_make_ends(
+    serving: subprocess.Popen[str],
+) -> None:
+    assert serving.stdout is not None
+    assert serving.stdout.readline() == "ready ['serve']\n"
+    serving.send_signal(signal.SIGTERM)
+    assert "drained after SIGTERM" in serving.stdout.read()
+    assert serving.wait(timeout=10) == -signal.SIGTERM
+
+
+def test_control_c_drains_the_server_before_make_ends(serving: subprocess.Popen[str]) -> None:
+    assert serving.stdout is not None
+    assert serving.stdout.readline() == "ready ['serve']\n"
+    os.killpg(serving.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    assert "drained after SIGINT" in serving.stdout.read()
+    assert serving.wait(timeout=10) == -signal.SIGINT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        pytest.param((), "run 'cifar10'", id="the article's network by default"),
+        pytest.param(
+            ("CONFIG=fashion_mnist", "DATA=/data/f m"),
+            "run 'fashion_mnist' --data '/data/f m'",
+            id="another configuration with local data",
+        ),
+    ],
+)
+def test_make_train_passes_configuration_and_data(arguments: tuple[str, ...], command: str) -> None:
+    assert make("-n", "train", *arguments).rstrip().endswith(f"keraserve-train {command}")
+
+
+def test_check_is_lint_typecheck_and_test() -> None:
+    assert re.search(r"^check: lint typecheck test$", make("-pn", "check"), re.M)
