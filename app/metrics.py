@@ -44,62 +44,78 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
+        self._define_request_metrics()
+        self._define_servable_metrics(batch_sizes)
+        self._define_model_metrics()
+        self._waiting: dict[ServableId, int] = {}
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"keraserve_{name}", text, labels, registry=registry)
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"keraserve_{name}", text, labels, registry=self.registry)
 
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"keraserve_{name}", text, labels, registry=registry)
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"keraserve_{name}", text, labels, registry=self.registry)
 
-        def histogram(
-            name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
-        ) -> Histogram:
-            return Histogram(f"keraserve_{name}", text, labels, registry=registry, buckets=buckets)
+    def _histogram(
+        self, name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
+    ) -> Histogram:
+        name = f"keraserve_{name}"
+        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
 
-        servable = ("model", "version")
-        self.requests = counter(
-            "requests_total", "Requests answered; code 499: the client left.",
-            "route", "method", "code",
-        )  # fmt: skip
-        self.request_duration = histogram(
+    def _define_request_metrics(self) -> None:
+        labels = ("route", "method", "code")
+        self.requests = self._counter(
+            "requests_total", "Requests answered; code 499: the client left.", *labels
+        )
+        self.request_duration = self._histogram(
             "request_duration_seconds", "From the first byte of a request to its answer.", "route"
         )
-        self.in_flight_requests = gauge("in_flight_requests", "Requests being answered now.")
-        self.images = counter("images_total", "Images by how they ended.", *servable, "outcome")
-        self.decode_duration = histogram(
+        self.in_flight_requests = self._gauge("in_flight_requests", "Requests being answered now.")
+        self.decode_duration = self._histogram(
             "decode_duration_seconds", "Bytes to pixels.", "format", buckets=SHORT_BUCKETS_S
         )
-        self.queue_delay = histogram(
-            "queue_delay_seconds", "From the queue to the device.", *servable,
+        self.queue_size = self._gauge("queue_size", "Images waiting, all versions together.")
+
+    def _define_servable_metrics(self, batch_sizes: Sequence[int]) -> None:
+        servable = ("model", "version")
+        self.images = self._counter(
+            "images_total", "Images by how they ended.", *servable, "outcome"
+        )
+        self.queue_delay = self._histogram(
+            "queue_delay_seconds",
+            "From the queue to the device.",
+            *servable,
             buckets=SHORT_BUCKETS_S,
-        )  # fmt: skip
-        self.execution_duration = histogram(
+        )
+        self.execution_duration = self._histogram(
             "execution_duration_seconds", "One batch on the device.", *servable
         )
-        self.batch_size = histogram(
-            "batch_size", "Images per execution, padding not counted.", *servable,
+        self.batch_size = self._histogram(
+            "batch_size",
+            "Images per execution, padding not counted.",
+            *servable,
             buckets=batch_sizes,
-        )  # fmt: skip
-        self.executions = counter("executions_total", "Batches executed.", *servable)
-        self.padded_images = counter(
+        )
+        self.executions = self._counter("executions_total", "Batches executed.", *servable)
+        self.padded_images = self._counter(
             "padded_images_total", "Rows of filling executed beside images.", *servable
         )
-        self.queue_size = gauge("queue_size", "Images waiting, all versions together.")
-        self.predictions = counter(
+        self.predictions = self._counter(
             "predictions_total", "Answers by their first label.", *servable, "label"
         )
-        self.prediction_confidence = histogram(
-            "prediction_confidence", "Score of the first label.", *servable,
+        self.prediction_confidence = self._histogram(
+            "prediction_confidence",
+            "Score of the first label.",
+            *servable,
             buckets=CONFIDENCE_BUCKETS,
-        )  # fmt: skip
-        self.model_info = gauge(
-            "model_info", "1 for each loaded version.",
-            *servable, "engine", "precision", "device", "sha256",
-        )  # fmt: skip
-        self.model_state = gauge(
+        )
+
+    def _define_model_metrics(self) -> None:
+        servable = ("model", "version")
+        info = ("engine", "precision", "device", "sha256")
+        self.model_info = self._gauge("model_info", "1 for each loaded version.", *servable, *info)
+        self.model_state = self._gauge(
             "model_state", "1 for the state that a version is in.", *servable, "state"
         )
-        self._waiting: dict[ServableId, int] = {}
 
     def for_servable(self, servable_id: ServableId, classes: Sequence[str]) -> ServableMetrics:
         """Return the metrics of one version, labels already bound."""

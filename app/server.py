@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -21,6 +22,9 @@ from app.settings import ENV_PREFIX, Settings
 
 logger = logging.getLogger(__name__)
 
+# A signal to the whole process group reaches the server twice when a parent such as make passes its
+# own on; only a later one is meant to cut the grace short.
+_REPEAT_S = 1.0
 # Connections that the kernel holds for a busy event loop; uvicorn's default.
 _BACKLOG = 2048
 
@@ -33,7 +37,7 @@ class DrainingServer(uvicorn.Server):
     """Uvicorn that turns readiness off first, finishes what it accepted, and ends with 0.
 
     First SIGTERM or SIGINT: readiness off, and after ``grace_s`` (at once when 0) new work is
-    refused and the listener closes. A further signal skips what is left of the grace. Uvicorn
+    refused and the listener closes. A later signal skips what is left of the grace. Uvicorn
     then waits for running requests up to its ``timeout_graceful_shutdown``.
     """
 
@@ -43,7 +47,7 @@ class DrainingServer(uvicorn.Server):
         self._lifecycle = lifecycle
         self._grace_s = grace_s
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_signalled = False
+        self._first_signal_s: float | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -65,11 +69,13 @@ class DrainingServer(uvicorn.Server):
         loop = self._loop
         if loop is None:  # a signal before the loop runs: nothing was accepted
             self.should_exit = True
-        elif self._is_signalled or not self._grace_s:
-            loop.call_soon_threadsafe(self._refuse, signal.Signals(sig).name)
-        else:
-            loop.call_soon_threadsafe(self._begin, signal.Signals(sig).name)
-        self._is_signalled = True
+            return
+        name, now_s = signal.Signals(sig).name, time.monotonic()
+        if self._first_signal_s is None:
+            self._first_signal_s = now_s
+            loop.call_soon_threadsafe(self._begin if self._grace_s else self._refuse, name)
+        elif now_s - self._first_signal_s > _REPEAT_S:
+            loop.call_soon_threadsafe(self._refuse, name)
 
     def _begin(self, name: str) -> None:
         logger.info("draining", extra={"signal": name, "grace_s": self._grace_s})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 from dataclasses import asdict
@@ -46,6 +47,9 @@ def parse_options() -> argparse.Namespace:
         type=_setting,
         metavar="NAME=VALUE",
         help="another KERASERVE_ setting, e.g. BATCH_TIMEOUT_MS=2; may be repeated",
+    )
+    parser.add_argument(
+        "--peer-drain", action="store_true", help="the peer empties its queue at the timeout"
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write a summary there")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
@@ -108,9 +112,10 @@ def handwritten(options: argparse.Namespace) -> ServerSpec:
     model_file = options.model_file or published_version(options.model_dir) / "model.keras"
     saved_model = ensure_saved_model(model_file, class_names(model_file), CACHE / "saved_models")
     module = "benchmarks.peers.handwritten.server"
+    extra = ("--drain",) if options.peer_drain else ()
     return ServerSpec(
         name="handwritten",
-        command=("-m", module, "--saved-model", str(saved_model), "--port", "{port}"),
+        command=("-m", module, "--saved-model", str(saved_model), "--port", "{port}", *extra),
         target="/classify",
         ready_path="/health",
     )
@@ -149,7 +154,7 @@ def tell(line: str) -> None:
 
 def facts(comparison: Comparison, options: argparse.Namespace) -> list[str]:
     """Return what a reader needs beside the tables."""
-    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    command = " ".join(["python -m benchmarks", shlex.join(sys.argv[1:])]).strip()
     lines = [
         f"Machine: {machine_line()}",
         f"Command: {command} ({options.rounds} rounds of {options.seconds:g} s after "
@@ -183,7 +188,7 @@ def facts(comparison: Comparison, options: argparse.Namespace) -> list[str]:
 
 def text_report(lines: list[str], found: list[Table], judged: list[Verdict]) -> str:
     blocks = ["\n".join(lines), *(table.as_text() for table in found)]
-    return "\n\n".join([*blocks, "\n".join(str(verdict) for verdict in judged)])
+    return "\n\n".join([*blocks, "\n".join(map(str, judged))])
 
 
 def markdown_report(lines: list[str], found: list[Table], judged: list[Verdict]) -> str:

@@ -66,10 +66,9 @@ def number(value: float) -> str:
     """Return three significant digits or all whole ones: 1,234  12.3  0.0123; ``-`` for NaN."""
     if math.isnan(value):
         return "-"
-    if abs(value) >= 100:
+    if abs(value) >= 99.95:
         return f"{value:,.0f}"
-    digits = 2 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:.{min(digits, 6)}f}"
+    return f"{value:#.3g}"
 
 
 def ratios(comparison: Comparison, clients: int, figure: str) -> list[float]:

@@ -27,10 +27,14 @@ class Verdict:
     target: str
     met: bool | None
 
+    @property
+    def word(self) -> str:
+        """``met``, ``MISSED`` or ``not measured``."""
+        return {True: "met", False: "MISSED", None: "not measured"}[self.met]
+
     def __str__(self) -> str:
-        """Return ``met``, ``MISSED`` or ``not measured``, what was found and what was wanted."""
-        word = {True: "met", False: "MISSED", None: "not measured"}[self.met]
-        return f"{word:<12}  {self.text} (target: {self.target})"
+        """Return the word, what was found and what was wanted."""
+        return f"{self.word}: {self.text} (target: {self.target})"
 
 
 def verdicts(comparison: Comparison) -> list[Verdict]:

@@ -61,9 +61,12 @@ def executable(network: keras.Model) -> Callable[[ImageArray], ScoreArray]:
     """Compile a network for evaluation; ``predict`` leaks when it is called again and again.
 
     Returns:
-        ``(N, H, W, C)`` uint8 to ``(N, K)`` float32; each N is traced once.
+        ``(N, H, W, C)`` uint8 to ``(N, K)`` float32, for any N.
     """
-    run = tf.function(lambda images: network(images, training=False))
+    signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8)
+    run = tf.function(lambda images: network(images, training=False)).get_concrete_function(
+        signature
+    )
 
     def execute(images: ImageArray) -> ScoreArray:
         scores: ScoreArray = run(tf.constant(images)).numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import Counter, Histogram
@@ -35,10 +36,22 @@ _QUIET_ROUTES = frozenset(
 
 # A refused body up to this size is left to the server, which drops it and keeps the connection.
 _DROPPED_BYTES = 1024 * 1024
-# Longest waits for the rest of a larger one. Clients that read only once they have sent everything
-# need it to see their answer; those that read meanwhile stop at once.
-_LINGER_S = 10.0
-_LINGER_IDLE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LingerPolicy:
+    """How long the rest of a refused body is dropped before its connection closes.
+
+    Clients that read only once they have sent everything need it to see their answer; those that
+    read meanwhile stop at once.
+
+    Attributes:
+        total_s: At most; a stopping service waits for it.
+        idle_s: At most without a byte: clients that send steadily are not cut off by it.
+    """
+
+    total_s: float = 10.0
+    idle_s: float = 2.0
 
 
 class RequestMiddleware:
@@ -47,12 +60,16 @@ class RequestMiddleware:
     Answer: each request gets one response: the route's, a problem for what it raised, or none if
     the client left (logged and counted as 499).
     Cancel: a request that the stopping server cancels is answered with 503 ``draining``.
+    Bound: a connection outlives the answer to a refused body by ``LingerPolicy``.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, linger_policy: LingerPolicy | None = None
+    ) -> None:
         """``app``: everything inside; ``metrics``: where requests are counted."""
         self._app = app
         self._metrics = metrics
+        self._linger_policy = linger_policy or LingerPolicy()
         # Looking up the children of a metric by labels costs more than counting. Closed sets:
         # routes, methods and codes.
         self._counters: dict[tuple[str, str, int], Counter] = {}
@@ -76,7 +93,7 @@ class RequestMiddleware:
         finally:
             self._metrics.in_flight_requests.dec()
             self._account(scope, method, record, exchange.status)
-        await exchange.linger()
+        await exchange.linger(self._linger_policy)
 
     async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
         try:
@@ -87,8 +104,8 @@ class RequestMiddleware:
             response = internal_error_response(scope, error)
             if exchange.status is None:
                 await response(scope, exchange.receive, exchange.send)
-            else:  # too late to say so: ending without the rest makes the server break it off
-                exchange.status = response.status_code
+            else:
+                exchange.break_off(response.status_code)
         except asyncio.CancelledError:
             if exchange.status is None:
                 stopped = BatcherStoppedError("The service stopped before the answer was there.")
@@ -157,7 +174,12 @@ class _Exchange:
                 message = {**message, "more_body": True}
         await self._send(message)
 
-    async def linger(self) -> None:
+    def break_off(self, status: int) -> None:
+        """Note a failure that comes too late to be told: without the rest, the server hangs up."""
+        self.status = status
+        self._lingers = False
+
+    async def linger(self, policy: LingerPolicy) -> None:
         """Drop the rest of a refused body before the connection closes.
 
         Closed with unread bytes, TCP resets the connection, and the client loses the answer that
@@ -166,12 +188,12 @@ class _Exchange:
         if not self._lingers:
             return
         loop = asyncio.get_running_loop()
-        end_s = loop.time() + _LINGER_S
+        end_s = loop.time() + policy.total_s
         try:
-            async with asyncio.timeout(_LINGER_IDLE_S) as idle:
+            async with asyncio.timeout(min(policy.total_s, policy.idle_s)) as idle:
                 while self._has_unread:
                     await self.receive()
-                    idle.reschedule(min(end_s, loop.time() + _LINGER_IDLE_S))
+                    idle.reschedule(min(end_s, loop.time() + policy.idle_s))
         except TimeoutError:
             pass
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

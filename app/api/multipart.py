@@ -191,7 +191,8 @@ def check_body_size(size_bytes: int, limits: FormLimits) -> None:
         UploadTooLargeError: It exceeds what files within the limits can need.
     """
     if size_bytes > limits.max_body_bytes:
+        files = f"{limits.max_files:,} files" if limits.max_files > 1 else "one file"
         raise UploadTooLargeError(
-            f"The body has at least {size_bytes:,} bytes; the limit is {limits.max_files:,} x "
-            f"{limits.max_file_bytes:,} (KERASERVE_MAX_UPLOAD_BYTES) and the framing."
+            f"The body has at least {size_bytes:,} bytes; the limit is {files} of "
+            f"{limits.max_file_bytes:,} bytes (KERASERVE_MAX_UPLOAD_BYTES)."
         )

@@ -71,7 +71,11 @@ _KINDS = (
         "too_many_images",
         "The request carries more than 64 files (KERASERVE_MAX_IMAGES_PER_REQUEST).",
     ),
-    ProblemKind(415, "unsupported_format", "The file is no PNG, JPEG, WEBP, BMP, GIF or TIFF."),
+    ProblemKind(
+        415,
+        "unsupported_format",
+        "The file is not a known image; enabled formats: PNG, JPEG, WEBP, BMP, GIF, TIFF.",
+    ),
     ProblemKind(422, "invalid_image", "The PNG image cannot be decoded: image file is truncated."),
     ProblemKind(422, "invalid_request", "There is no part 'file' in the request."),
     ProblemKind(

@@ -83,7 +83,14 @@ def query_parameters(schema: type[BaseModel]) -> list[dict[str, Any]]:
             "in": "query",
             "required": False,
             "description": properties[name].pop("description"),
-            "schema": properties[name],
+            "schema": _parameter_schema(properties[name]),
         }
         for name in schema.model_fields
     ]
+
+
+def _parameter_schema(described: dict[str, Any]) -> dict[str, Any]:
+    # None means that the parameter is left out: in a query string there is no null.
+    if "anyOf" in described:
+        return next(kind for kind in described["anyOf"] if kind["type"] != "null")
+    return {key: value for key, value in described.items() if key != "title"}

@@ -24,7 +24,7 @@ _REQUEST_ID = "01K5Z3J8WQ4M6T2R9V7XN0BCDE"
 _UNSUPPORTED: JsonDict = {
     "status": 415,
     "code": "unsupported_format",
-    "detail": "The file is no PNG, JPEG, WEBP, BMP, GIF or TIFF.",
+    "detail": "The file is not a known image; enabled formats: PNG, JPEG, WEBP, BMP, GIF, TIFF.",
 }
 
 RequestId = Annotated[

@@ -38,7 +38,8 @@ class DynamicBatcher:
         of the event loop, so that uploads whose decoding ended together travel together.
         Interactive tasks go first, first in, first out; one place of each batch is kept for bulk
         where bulk waits. A full batch of interactive tasks closes while the device still works
-        and lies ready for it (one at most).
+        and lies ready for it (one at most). A batch that would need much filling is cut to the
+        next smaller allowed size, and the rest goes first in the one after it.
     Answer
         Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
         caller's own cancellation. The next batch is on its way to the device before the answers
@@ -59,7 +60,8 @@ class DynamicBatcher:
         logged once and otherwise ignored.
     Bound
         Queue delay of an interactive task <= batch_timeout_s + (1 + ceil(max_queue_size /
-        max_batch_size)) x longest execution, splitting included. Of a bulk task, while
+        max_batch_size)) x longest execution, splitting included, and where the last batch before
+        it is cut, one execution of each smaller allowed size more. Of a bulk task, while
         interactive tasks fill every batch: (2 + max_queue_size) x longest execution; without
         bound only at ``max_batch_size`` 1, where no place can be kept.
     """

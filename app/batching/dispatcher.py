@@ -155,7 +155,7 @@ class Dispatcher:
         waiting = len(self.queue)
         all_expired: list[BatchTask] = []
         while len(self._in_device) < DEVICE_DEPTH and self._may_close(now_s):
-            batch, expired = self.queue.take(self.policy.max_batch_size, now_s)
+            batch, expired = self.queue.take(self.policy.size_to_take(len(self.queue)), now_s)
             all_expired += expired
             if batch:
                 if not self._in_device:

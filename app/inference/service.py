@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
 
 from app.batching.task import BatchTask
 from app.errors import (
@@ -12,6 +14,7 @@ from app.errors import (
     ClientFaultError,
     DeadlineExceededError,
     ExecutionError,
+    ImageTooLargeError,
     InvalidRequestError,
     QueueFullError,
     ServableNotReadyError,
@@ -30,14 +33,20 @@ from app.inference.records import (
 from app.metrics import Metrics
 from app.types import DecodedImage
 
+# Up to this size an image is decoded on the event loop: it takes less time there than the way
+# to a decode thread and back (benchmarks/README.md). Bytes bound what parsing may cost, pixels
+# what decoding may; both are known before anything is decoded.
+_QUICK_BYTES = 16 * 1024
+_QUICK_PIXELS = 128 * 128
+
 Resolve = Callable[[str | None, int | None, str | None], LiveServable]
 
 
 class InferenceService:
     """Classifies uploads on live servables.
 
-    Loop: everything runs on the event loop but decoding, which runs in the decode pool, and
-    execution, which runs in the device thread of the servable's batcher.
+    Loop: everything runs on the event loop but the decoding of all but small images, which runs
+    in the decode pool, and execution, which runs in the device thread of the servable's batcher.
     Answer: each call ends in a classification or one error; so does each image of
     ``classify_many``.
     Cancel: cancelling a call withdraws its images from decoding and from the queue.
@@ -51,6 +60,9 @@ class InferenceService:
         self._resolve = resolve
         self._pool = pool
         self._imaging = imaging
+        self._quick_imaging = replace(
+            imaging, max_image_pixels=min(_QUICK_PIXELS, imaging.max_image_pixels)
+        )
         self._metrics = metrics
 
     def resolve(self, name: str | None, version: int | None, label: str | None) -> LiveServable:
@@ -131,10 +143,24 @@ class InferenceService:
     async def _decode(self, live: LiveServable, upload: bytes) -> tuple[DecodedImage, float]:
         if not upload:
             raise InvalidRequestError("The file is empty.")
-        decode = functools.partial(decode_image, upload, live.spec, self._imaging)
-        image, seconds = await self._pool.run(decode)
+        image, seconds = self._decode_quickly(live, upload) or await self._pool.run(
+            functools.partial(decode_image, upload, live.spec, self._imaging)
+        )
         self._metrics.decode_duration.labels(image.format).observe(seconds)
         return image, seconds
+
+    def _decode_quickly(
+        self, live: LiveServable, upload: bytes
+    ) -> tuple[DecodedImage, float] | None:
+        """Decode a small image here and now; None if it is not small."""
+        if len(upload) > _QUICK_BYTES:
+            return None
+        start = perf_counter()
+        try:
+            image = decode_image(upload, live.spec, self._quick_imaging)
+        except ImageTooLargeError:
+            return None
+        return image, perf_counter() - start
 
     async def _decode_entry(
         self, live: LiveServable, upload: bytes

@@ -73,6 +73,8 @@ async def test_every_operation_and_parameter_is_explained(world: World) -> None:
     found = operations(await fetch(world))
     identities = [operation["operationId"] for operation in found.values()]
     assert len(set(identities)) == len(identities)
+    for parameter in found["post", "/v1/classify"]["parameters"]:
+        assert "type" in parameter["schema"]  # and not "or null"
     for operation in found.values():
         assert operation["summary"]
         assert operation["description"]

@@ -38,13 +38,14 @@ class Server:
 class TellingServer(uvicorn.Server):
     """Tells when it answers and every version is loaded."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle) -> None:
         super().__init__(config)
+        self._lifecycle = lifecycle
         self.is_ready = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        await self.config.loaded_app.state.lifecycle.loaded()
+        await self._lifecycle.loaded()
         self.is_ready.set()
 
 
@@ -54,7 +55,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     app, puppets = build(tmp_path, max_upload_bytes=LIMIT_BYTES)
     lifecycle: Lifecycle = app.state.lifecycle
     listener = socket.create_server(("127.0.0.1", 0))
-    uvicorn_server = TellingServer(uvicorn.Config(app, log_config=None, access_log=False))
+    config = uvicorn.Config(app, log_config=None, access_log=False)
+    uvicorn_server = TellingServer(config, lifecycle)
     thread = threading.Thread(target=uvicorn_server.run, args=([listener],))
     thread.start()
     try:

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from app.api.middleware import LingerPolicy, RequestMiddleware
+from app.metrics import Metrics
 from tests.api.call import Call
 from tests.api.world import World, assert_problem, picture, serving, until
 from tests.factories.images import encode, huge_png, noise_image
@@ -161,6 +166,24 @@ async def test_refused_body_is_read_to_its_end_before_the_connection_closes(
     await call.end()
     assert call.is_answered
     assert call.unread == 0
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [LingerPolicy(total_s=60, idle_s=0.02), LingerPolicy(total_s=0.02, idle_s=60)],
+    ids=["client that stops sending", "client that never ends"],
+)
+async def test_connection_is_not_kept_for_long_for_a_refused_body(policy: LingerPolicy) -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("no", 413)(scope, receive, send)
+
+    metrics = Metrics(CollectorRegistry(), (1,))
+    app = RequestMiddleware(refuse, metrics, policy)
+    call = Call(app, headers={"transfer-encoding": "chunked"})
+    call.feed(bytes(1000), has_more=True)
+    await call.end()
+    assert call.is_answered
+    assert call.headers["connection"] == "close"
 
 
 async def test_client_that_leaves_while_its_refused_body_is_dropped_ends_it(world: World) -> None:

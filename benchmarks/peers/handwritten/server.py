@@ -76,8 +76,13 @@ def decode(content: bytes) -> NDArray[np.uint8]:
     return np.asarray(image)  # (32, 32, 3) uint8, 0..255
 
 
-async def collect(queue: asyncio.Queue[Work]) -> list[Work]:
-    """Wait for one image, then for up to 63 more until 5 ms after it."""
+async def collect(queue: asyncio.Queue[Work], *, drain: bool) -> list[Work]:
+    """Wait for one image, then for up to 63 more until 5 ms after it.
+
+    Args:
+        queue: Where requests put their images.
+        drain: Also take what has arrived by the time that the loop gets round to the timeout.
+    """
     batch = [await queue.get()]
     try:
         async with asyncio.timeout(BATCH_TIMEOUT_S):
@@ -85,15 +90,17 @@ async def collect(queue: asyncio.Queue[Work]) -> list[Work]:
                 batch.append(await queue.get())
     except TimeoutError:
         pass
+    while drain and len(batch) < MAX_BATCH_SIZE and not queue.empty():
+        batch.append(queue.get_nowait())
     return batch
 
 
-async def work(queue: asyncio.Queue[Work], classifier: Classifier) -> None:
+async def work(queue: asyncio.Queue[Work], classifier: Classifier, *, drain: bool) -> None:
     """Batch after batch, for ever; TensorFlow runs in a thread of its own."""
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(max_workers=1) as executor:
         while True:
-            batch = await collect(queue)
+            batch = await collect(queue, drain=drain)
             images = [item.pixels for item in batch]
             try:
                 answers = await loop.run_in_executor(executor, classifier.classify, images)
@@ -107,14 +114,14 @@ async def work(queue: asyncio.Queue[Work], classifier: Classifier) -> None:
                     item.answer.set_result(answer)
 
 
-def create_app(saved_model: Path) -> FastAPI:
+def create_app(saved_model: Path, *, drain: bool = False) -> FastAPI:
     queue: asyncio.Queue[Work] = asyncio.Queue()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         classifier = Classifier(saved_model)
         classifier.warm_up()
-        worker = asyncio.create_task(work(queue, classifier))
+        worker = asyncio.create_task(work(queue, classifier, drain=drain))
         yield
         worker.cancel()
 
@@ -143,9 +150,10 @@ def main() -> None:
     parser.add_argument("--saved-model", type=Path, required=True, help="folder with labels.json")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8001)
+    parser.add_argument("--drain", action="store_true", help="empty the queue at the timeout")
     options = parser.parse_args()
     uvicorn.run(
-        create_app(options.saved_model),
+        create_app(options.saved_model, drain=options.drain),
         host=options.host,
         port=options.port,
         loop="uvloop",

@@ -30,11 +30,11 @@ async def test_an_idle_device_takes_a_lone_task_at_once(world: World) -> None:
 
 async def test_tasks_of_one_turn_of_the_loop_travel_together(world: World) -> None:
     batcher = world.running()
-    images = random_images(5)
+    images = random_images(6)
     tasks = [batcher.schedule(image) for image in images]
     results = await asyncio.gather(*tasks)
-    assert world.puppet.batch_sizes == [5]
-    assert {result.batch_size for result in results} == {5}
+    assert world.puppet.batch_sizes == [6]
+    assert {result.batch_size for result in results} == {6}
 
 
 async def test_while_the_device_works_the_batch_grows(world: World) -> None:

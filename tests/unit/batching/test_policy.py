@@ -120,3 +120,24 @@ def test_retry_after_is_the_time_until_the_queue_is_gone(
     queue_size: int, images_per_s: float, seconds: float
 ) -> None:
     assert retry_after_s(queue_size, images_per_s) == seconds
+
+
+@pytest.mark.parametrize(
+    ("waiting", "size"),
+    [
+        pytest.param(1, 1, id="a lone image goes"),
+        pytest.param(3, 3, id="a quarter of filling is accepted"),
+        pytest.param(5, 4, id="three of eight would be filling, so four go"),
+        pytest.param(6, 6, id="two of eight are a quarter"),
+        pytest.param(47, 32, id="just above a quarter of 64"),
+        pytest.param(48, 48, id="exactly a quarter of 64"),
+        pytest.param(64, 64, id="a full batch goes"),
+        pytest.param(200, 64, id="no more than the largest"),
+    ],
+)
+def test_batch_takes_what_is_executed_with_little_filling(waiting: int, size: int) -> None:
+    assert BatchPolicy().size_to_take(waiting) == size
+
+
+def test_batch_below_the_smallest_allowed_size_goes_with_filling() -> None:
+    assert BatchPolicy(16, (8, 16)).size_to_take(2) == 2
