@@ -28,7 +28,7 @@ system_python = $(firstword $(foreach name,python3 python3.13 python3.12 python3
 	$(shell command -v $(name) 2>/dev/null)))
 bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)) \
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
-sources := app training tests benchmarks scripts .ci
+sources := app training tests benchmarks scripts docs .ci
 
 .PHONY: help venv serve train test lint typecheck check format bench lock clean
 

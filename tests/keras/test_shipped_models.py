@@ -1,0 +1,120 @@
+"""The versions that the repository carries, through the real engine and the real API."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from app.artifacts.layout import MODEL
+from app.artifacts.manifest import read_manifest
+from app.imaging.encoder import encode_png
+from app.lifecycle import Lifecycle
+from app.main import create_app
+from app.runtime.tensorflow_engine import load_model
+from app.settings import Settings
+from app.types import ImageArray, ScoreArray
+from training.evaluate import probabilities
+from training.export import executable
+
+pytestmark = [pytest.mark.keras, pytest.mark.anyio]
+
+ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "models"
+NAMES = ("cifar10", "fashion_mnist")
+# The score of an image through training's evaluation and through HTTP, alone or in any batch.
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(model_dir=MODELS, allowed_batch_sizes=(1, 2, 8), max_batch_size=8)
+    app = create_app(settings)
+    lifecycle: Lifecycle = app.state.lifecycle
+    async with app.router.lifespan_context(app):
+        await lifecycle.loaded()
+        assert lifecycle.unready_reasons() == []
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as made:
+            yield made
+
+
+def pictures(name: str, count: int) -> ImageArray:
+    """Smooth colour gradients and noise, all different."""
+    spec = read_manifest(newest(name)).input.spec
+    random = np.random.default_rng(5)
+    steps = np.linspace(0, 1, spec.height)[:, None, None]
+    gradients = random.integers(0, 256, (count, 1, 1, spec.channels)) * steps
+    noise = random.integers(0, 64, (count, *spec.shape))
+    return np.clip(gradients + noise, 0, 255).astype(np.uint8)
+
+
+def newest(name: str) -> Path:
+    return max((MODELS / name).glob("[0-9]*"), key=lambda folder: int(folder.name))
+
+
+def by_training(name: str, images: ImageArray) -> ScoreArray:
+    return probabilities(executable(load_model(newest(name) / MODEL)), images)
+
+
+def scores(predictions: list[dict[str, float]]) -> list[float]:
+    return [entry["score"] for entry in sorted(predictions, key=lambda entry: entry["class_id"])]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_image_scores_the_same_through_training_and_http_alone_and_in_a_batch(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    images = pictures(name, 7)
+    expected = by_training(name, images)
+    query = {"model": name, "top_k": "10"}
+    files = [("files", (f"{n}.png", encode_png(image))) for n, image in enumerate(images)]
+    together = await client.post("/v1/classify/batch", params=query, files=files)
+    for row, image, entry in zip(expected, images, together.json()["results"], strict=True):
+        alone = (
+            await client.post("/v1/classify", params=query, files={"file": encode_png(image)})
+        ).json()
+        assert alone["predictions"][0]["class_id"] == int(row.argmax())
+        assert entry["predictions"][0]["class_id"] == int(row.argmax())
+        assert scores(alone["predictions"]) == pytest.approx(row.tolist(), abs=TOLERANCE)
+        assert scores(entry["predictions"]) == pytest.approx(row.tolist(), abs=TOLERANCE)
+        assert sum(scores(alone["predictions"])) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "label"),
+    [("cifar10", "ship.png", "ship"), ("fashion_mnist", "sneaker.png", "Sneaker")],
+)
+async def test_drawn_picture_is_named_rightly(
+    client: httpx.AsyncClient, name: str, picture: str, label: str
+) -> None:
+    content = (ROOT / "docs" / "images" / picture).read_bytes()
+    answer = await client.post("/v1/classify", params={"model": name}, files={"file": content})
+    assert answer.json()["predictions"][0]["label"] == label
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "accuracy"),
+    [("cifar10", 5_146_390, 0.85), ("fashion_mnist", 412_778, 0.92)],
+)
+def test_manifest_states_the_network_and_an_accuracy_that_is_good_enough(
+    name: str, parameters: int, accuracy: float
+) -> None:
+    manifest = read_manifest(newest(name))
+    assert manifest.parameters == parameters
+    assert manifest.metrics["test_accuracy"] >= accuracy
+    assert manifest.gate.passed
+    assert not manifest.gate.forced
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_version_carries_no_picture_of_a_data_set(name: str) -> None:
+    folder = newest(name)
+    with np.load(folder / "samples.npz", allow_pickle=False) as samples:
+        assert "labels" not in samples.files, "generated samples have none"
+    assert read_manifest(folder).training.config["publish"]["samples"] == "generated"
+    plots = {path.name for path in (folder / "report").glob("*.png")}
+    assert plots == {"calibration.png", "confusion_matrix.png", "training_curves.png"}
+    assert json.loads((folder / "report" / "metrics.json").read_text())
