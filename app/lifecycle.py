@@ -64,7 +64,7 @@ class ServableLoader:
         self._engine_policy = engine_policy
         self._batch_policy = batch_policy
         self._metrics = metrics
-        self._unload_timeout_s = unload_timeout_s
+        self.unload_timeout_s = unload_timeout_s
 
     async def load(
         self,
@@ -97,7 +97,7 @@ class ServableLoader:
 
     async def unload(self, live: LiveServable) -> None:
         """Finish what the version accepted, then close it."""
-        cut_off = await live.batcher.close(timeout_s=self._unload_timeout_s)
+        cut_off = await live.batcher.close(timeout_s=self.unload_timeout_s)
         if cut_off:
             self.cut_off_images += cut_off
             logger.error("images cut off", extra={"servable": str(live.id), "images": cut_off})
@@ -187,6 +187,9 @@ class Lifecycle:
             self._manager.resolve, self._pool, settings.imaging_policy(), self.metrics
         )
         self._loading: asyncio.Task[None] | None = None
+        self._stop_timeout_s = settings.shutdown_timeout_s
+        self._stop_by_s: float | None = None  # on the event loop's clock
+        self._cut_off_requests = 0
         self._is_unready_for_drain = False
         self.is_draining = False
         self.is_drained = False
@@ -201,7 +204,11 @@ class Lifecycle:
             await self._loading
 
     async def _load_all(self) -> None:
-        await self._manager.load_all()
+        try:
+            await self._manager.load_all()
+        except Exception:
+            logger.exception("loading broke off")
+            raise
         reasons = self._manager.unready_reasons()
         if reasons:
             logger.error("not ready", extra={"reasons": reasons})
@@ -214,20 +221,37 @@ class Lifecycle:
         self._is_unready_for_drain = True
 
     def refuse(self) -> None:
-        """Refuse new inference from now on; what was accepted goes on."""
+        """Refuse new inference from now on; what was accepted has ``shutdown_timeout_s``."""
         self._is_unready_for_drain = True
         self.is_draining = True
+        if self._stop_by_s is None:
+            self._stop_by_s = asyncio.get_running_loop().time() + self._stop_timeout_s
+
+    def request_cut_off(self) -> None:
+        """Count a request that was accepted and could not be finished in time."""
+        self._cut_off_requests += 1
 
     async def stop(self) -> None:
-        """Finish what was accepted and close every version, within ``shutdown_timeout_s``."""
+        """Finish what was accepted and close every version.
+
+        It takes what is left of ``shutdown_timeout_s``, and a second where the requests used all
+        of it: their images are cancelled then, and only a running execution can be waited for.
+        """
         self.refuse()
+        assert self._stop_by_s is not None, "set by refuse()"
         if self._loading is not None and not self._loading.done():
             self._loading.cancel()
             await asyncio.wait([self._loading])
+        left_s = self._stop_by_s - asyncio.get_running_loop().time()
+        self._loader.unload_timeout_s = max(left_s, min(1.0, self._stop_timeout_s))
         await self._manager.unload_all()
         self._pool.close()
-        self.is_drained = not self._loader.cut_off_images
-        logger.info("drained", extra={"images_cut_off": self._loader.cut_off_images})
+        self.is_drained = not (self._loader.cut_off_images or self._cut_off_requests)
+        fields = {
+            "images_cut_off": self._loader.cut_off_images,
+            "requests_cut_off": self._cut_off_requests,
+        }
+        logger.info("drained" if self.is_drained else "not drained", extra=fields)
 
     def unready_reasons(self) -> list[str]:
         """Say why traffic should go elsewhere; empty when ready."""

@@ -50,3 +50,7 @@ def test_every_error_code_is_in_the_readme() -> None:
     assert codes
     for code in codes:
         assert f"`{code}`" in README
+
+
+def test_readme_has_no_hole() -> None:
+    assert "@@" not in README

@@ -35,4 +35,7 @@ def install(app: FastAPI) -> None:
     app.router.redirect_slashes = False
     app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]
     install_error_handlers(app)
-    app.add_middleware(RequestMiddleware, metrics=app.state.lifecycle.metrics)
+    lifecycle = app.state.lifecycle
+    app.add_middleware(
+        RequestMiddleware, metrics=lifecycle.metrics, on_cut_off=lifecycle.request_cut_off
+    )

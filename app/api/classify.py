@@ -151,7 +151,7 @@ def _admit(
 def _timeout_s(query: ClassifyQuery, policy: RequestPolicy) -> float:
     if query.timeout_ms is None:
         return policy.request_timeout_s
-    limit_ms = policy.request_timeout_s * 1000
+    limit_ms = round(policy.request_timeout_s * 1000, 3)
     if query.timeout_ms > limit_ms:
         raise InvalidRequestError(
             f"timeout_ms is {query.timeout_ms:g}; the limit is {limit_ms:g} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,9 +65,21 @@ class RequestMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, linger_policy: LingerPolicy | None = None
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        linger_policy: LingerPolicy | None = None,
+        on_cut_off: Callable[[], object] | None = None,
     ) -> None:
-        """``app``: everything inside; ``metrics``: where requests are counted."""
+        """Take what is inside and what is told.
+
+        Args:
+            app: Everything inside.
+            metrics: Where requests are counted.
+            linger_policy: How long refused bodies are read on.
+            on_cut_off: Told of each request that the stopping server cancels.
+        """
+        self._on_cut_off = on_cut_off or (lambda: None)
         self._app = app
         self._metrics = metrics
         self._linger_policy = linger_policy or LingerPolicy()
@@ -107,6 +120,7 @@ class RequestMiddleware:
             else:
                 exchange.break_off(response.status_code)
         except asyncio.CancelledError:
+            self._on_cut_off()
             if exchange.status is None:
                 stopped = BatcherStoppedError("The service stopped before the answer was there.")
                 response = error_response(scope, stopped)

@@ -82,7 +82,10 @@ class Dispatcher:
         """What is wrong; None where nothing is."""
         if self._death is not None:
             return self._death
-        if self._is_device_sick:
+        # It expires: readiness keeps the requests away that could show that the device is well.
+        if self._is_device_sick and (
+            self._clock() - self._device_since_s <= self.policy.stall_after_s
+        ):
             return "the device fails on an image that it could classify before"
         if self._in_device:
             busy_s = self._clock() - self._device_since_s

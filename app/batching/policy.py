@@ -103,15 +103,16 @@ class BatchPolicy:
         """Return how many of ``waiting`` images the next batch takes.
 
         All of them, up to ``max_batch_size``; but if more than ``MAX_PADDING_SHARE`` of the
-        padded batch were filling, only as many as the next smaller allowed size: the rest goes
-        first in the batch after it.
+        padded batch were filling, only as many as the next smaller allowed size, if that is at
+        least half of them: the rest goes first in the batch after it.
         """
         if waiting >= self.max_batch_size:
             return self.max_batch_size
         padded = self.padded_size(waiting)
         if padded - waiting <= MAX_PADDING_SHARE * padded:
             return waiting
-        return max((size for size in self.allowed_batch_sizes if size < waiting), default=waiting)
+        smaller = max((size for size in self.allowed_batch_sizes if size < waiting), default=0)
+        return smaller if 2 * smaller >= waiting else waiting
 
     def closes_at_s(self, oldest_enqueued_at_s: float) -> float:
         """Return the clock time at which a free device waits for company no longer."""

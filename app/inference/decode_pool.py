@@ -12,6 +12,9 @@ from app.errors import QueueFullError
 
 T = TypeVar("T")
 
+# Weight of the past in the mean decoding time: about the last ten images count.
+_MEMORY = 0.9
+
 
 class DecodePool:
     """Runs decoding off the event loop.
@@ -25,8 +28,10 @@ class DecodePool:
     def __init__(self, threads: int, max_pending: int) -> None:
         """Threads start when first needed."""
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._thread_count = threads
         self._max_pending = max_pending
-        self._pending = 0  # owned by the event loop
+        self._pending = 0  # owned by the event loop, as is the next one
+        self._mean_s = 0.0
 
     async def run(self, decode: Callable[[], T]) -> tuple[T, float]:
         """Return what ``decode`` returns, and the seconds it took in its thread.
@@ -38,13 +43,16 @@ class DecodePool:
             raise QueueFullError(
                 f"{self._pending} uploads wait to be decoded, the limit is {self._max_pending} "
                 "(KERASERVE_MAX_QUEUE_SIZE).",
-                retry_after_s=1.0,
+                retry_after_s=max(1.0, self._pending * self._mean_s / self._thread_count),
             )
         self._pending += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, _timed, decode)
+            loop = asyncio.get_running_loop()
+            result, seconds = await loop.run_in_executor(self._threads, _timed, decode)
         finally:
             self._pending -= 1
+        self._mean_s = _MEMORY * self._mean_s + (1 - _MEMORY) * seconds
+        return result, seconds
 
     def close(self) -> None:
         """Stop the threads once they are done with what they have."""

@@ -38,6 +38,8 @@ from app.types import DecodedImage
 # what decoding may; both are known before anything is decoded.
 _QUICK_BYTES = 16 * 1024
 _QUICK_PIXELS = 128 * 128
+# Of one request: more of them in one turn would hold the event loop for as long as a large one.
+_QUICK_IMAGES = 4
 
 Resolve = Callable[[str | None, int | None, str | None], LiveServable]
 
@@ -83,16 +85,22 @@ class InferenceService:
             ServingError: One of its subclasses: the image's fault, a full queue, the deadline, a
                 failed execution, or a version that stopped.
         """
-        with _counted(live):
-            try:
-                async with asyncio.timeout_at(options.deadline_s):
-                    image, decode_s = await self._decode(live, upload)
-                    task = live.batcher.schedule(
-                        image.pixels, deadline_s=options.deadline_s, priority=options.priority
-                    )
-                    return await _answer(live, task, image, decode_s, options.top_k)
-            except TimeoutError:
-                raise _deadline_error() from None
+        try:
+            async with asyncio.timeout_at(options.deadline_s):
+                image, decode_s = await self._decode(live, upload, may_be_quick=True)
+                task = live.batcher.schedule(
+                    image.pixels, deadline_s=options.deadline_s, priority=options.priority
+                )
+                answer = await _answer(live, task, image, decode_s, options.top_k)
+        except TimeoutError:
+            error = _deadline_error()
+            live.metrics.image_ended(outcome_of(error))
+            raise error from None
+        except BaseException as failure:
+            live.metrics.image_ended(outcome_of(failure))
+            raise
+        _count_ok(live, answer)
+        return answer
 
     async def classify_many(
         self, live: LiveServable, uploads: Sequence[bytes], options: ClassifyOptions
@@ -107,43 +115,60 @@ class InferenceService:
             DeadlineExceededError: Not all were answered in time; the rest is withdrawn.
             BatcherStoppedError: The version stopped.
         """
-        outcomes: list[Classification | ServingError]
         try:
             async with asyncio.timeout_at(options.deadline_s):
-                decoded = await asyncio.gather(*(self._decode_entry(live, u) for u in uploads))
-                readable = [entry for entry in decoded if not isinstance(entry, ServingError)]
-                tasks = iter(
-                    live.batcher.schedule_many(
-                        [image.pixels for image, _ in readable],
-                        deadline_s=options.deadline_s,
-                        priority=options.priority,
-                    )
-                )
-                outcomes = await asyncio.gather(
-                    *(
-                        _settled(entry)
-                        if isinstance(entry, ServingError)
-                        else _answer_entry(live, next(tasks), entry, options.top_k)
-                        for entry in decoded
-                    )
-                )
+                outcomes = await self._classify_all(live, uploads, options)
         except TimeoutError:
-            error: ServingError = _deadline_error()
+            error = _deadline_error()
             _count_all(live, len(uploads), error)
             raise error from None
-        except (ServingError, asyncio.CancelledError) as failure:
+        except BaseException as failure:
             _count_all(live, len(uploads), failure)
             raise
         for outcome in outcomes:
-            live.metrics.image_ended(
-                outcome_of(outcome) if isinstance(outcome, ServingError) else "ok"
-            )
+            if isinstance(outcome, ServingError):
+                live.metrics.image_ended(outcome_of(outcome))
+            else:
+                _count_ok(live, outcome)
         return outcomes
 
-    async def _decode(self, live: LiveServable, upload: bytes) -> tuple[DecodedImage, float]:
+    async def _classify_all(
+        self, live: LiveServable, uploads: Sequence[bytes], options: ClassifyOptions
+    ) -> list[Classification | ServingError]:
+        decoding = [
+            asyncio.create_task(self._decode_entry(live, upload, may_be_quick=n < _QUICK_IMAGES))
+            for n, upload in enumerate(uploads)
+        ]
+        try:
+            decoded = await asyncio.gather(*decoding)
+        finally:
+            for task in decoding:
+                task.cancel()
+        tasks = live.batcher.schedule_many(
+            [entry[0].pixels for entry in decoded if not isinstance(entry, ServingError)],
+            deadline_s=options.deadline_s,
+            priority=options.priority,
+        )
+        try:
+            # One after the other: whichever comes last, all are there then.
+            waiting = iter(tasks)
+            return [
+                entry
+                if isinstance(entry, ServingError)
+                else await _answer_entry(live, next(waiting), entry, options.top_k)
+                for entry in decoded
+            ]
+        finally:
+            for scheduled in tasks:
+                scheduled.cancel()
+
+    async def _decode(
+        self, live: LiveServable, upload: bytes, *, may_be_quick: bool
+    ) -> tuple[DecodedImage, float]:
         if not upload:
             raise InvalidRequestError("The file is empty.")
-        image, seconds = self._decode_quickly(live, upload) or await self._pool.run(
+        quick = self._decode_quickly(live, upload) if may_be_quick else None
+        image, seconds = quick or await self._pool.run(
             functools.partial(decode_image, upload, live.spec, self._imaging)
         )
         self._metrics.decode_duration.labels(image.format).observe(seconds)
@@ -153,7 +178,7 @@ class InferenceService:
         self, live: LiveServable, upload: bytes
     ) -> tuple[DecodedImage, float] | None:
         """Decode a small image here and now; None if it is not small."""
-        if len(upload) > _QUICK_BYTES:
+        if len(upload) > _QUICK_BYTES or live.spec.height * live.spec.width > _QUICK_PIXELS:
             return None
         start = perf_counter()
         try:
@@ -163,16 +188,12 @@ class InferenceService:
         return image, perf_counter() - start
 
     async def _decode_entry(
-        self, live: LiveServable, upload: bytes
+        self, live: LiveServable, upload: bytes, *, may_be_quick: bool
     ) -> tuple[DecodedImage, float] | ServingError:
         try:
-            return await self._decode(live, upload)
+            return await self._decode(live, upload, may_be_quick=may_be_quick)
         except ClientFaultError as error:
             return error
-
-
-async def _settled(error: ServingError) -> ServingError:
-    return error
 
 
 async def _answer(
@@ -180,7 +201,6 @@ async def _answer(
 ) -> Classification:
     result = await task.result()
     predictions = rank(result.scores, live.manifest.classes, top_k)
-    live.metrics.image_predicted(predictions[0].class_id, predictions[0].score)
     return Classification(
         predictions,
         ImageInfo(image.format, image.width, image.height, image.mode),
@@ -223,16 +243,7 @@ def _count_all(live: LiveServable, images: int, error: BaseException) -> None:
         live.metrics.image_ended(outcome_of(error))
 
 
-class _counted:
-    """Counts how the one image of its block ended."""
-
-    __slots__ = ("_live",)
-
-    def __init__(self, live: LiveServable) -> None:
-        self._live = live
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._live.metrics.image_ended("ok" if error is None else outcome_of(error))
+def _count_ok(live: LiveServable, answer: Classification) -> None:
+    best = answer.predictions[0]
+    live.metrics.image_ended("ok")
+    live.metrics.image_predicted(best.class_id, best.score)

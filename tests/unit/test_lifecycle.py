@@ -134,3 +134,10 @@ async def test_execution_that_hangs_cannot_keep_the_service_from_stopping(store:
     assert not lifecycle.is_drained
     assert not puppets.made[0].is_closed, "its thread is still inside"
     puppets.made[0].let_go()
+
+
+async def test_request_that_was_cut_off_is_no_clean_end(store: Path) -> None:
+    async with running(store, Puppets()) as lifecycle:
+        await lifecycle.loaded()
+        lifecycle.request_cut_off()
+    assert not lifecycle.is_drained

@@ -139,5 +139,10 @@ def test_batch_takes_what_is_executed_with_little_filling(waiting: int, size: in
     assert BatchPolicy().size_to_take(waiting) == size
 
 
+@pytest.mark.parametrize("waiting", [3, 20, 47])
+def test_batch_is_not_cut_to_crumbs_where_allowed_sizes_are_sparse(waiting: int) -> None:
+    assert BatchPolicy(64, (1, 64)).size_to_take(waiting) == waiting
+
+
 def test_batch_below_the_smallest_allowed_size_goes_with_filling() -> None:
     assert BatchPolicy(16, (8, 16)).size_to_take(2) == 2
