@@ -62,7 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "list":
             return _list(arguments.models_dir)
-        return _run(arguments, words)
+        code = _run(arguments, words)
+        if code == INTERRUPTED and argv is None:
+            # TensorFlow's threads may still be inside a step; tearing the interpreter down under
+            # them aborts the process now and then. Everything worth keeping is on disk.
+            sys.stderr.flush()
+            os._exit(code)
+        return code
     except (ConfigError, DataError, ArtifactError) as error:
         return _fail(str(error), UNUSABLE_INPUT)
 
