@@ -7,7 +7,6 @@ import pytest
 
 from app.logging import configure_logging
 
-
 # The loggers here are not below "app": training's command line, run by other tests, sets that up.
 
 
