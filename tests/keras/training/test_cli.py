@@ -45,8 +45,8 @@ WEAK = {"epochs": 1, "gate": 1.0, "rate": 1e-9}
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workplace")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
 
 
 def command(place: Path, images_path: Path, *more: str, **changes: Any) -> list[str]:
@@ -60,10 +60,10 @@ def command(place: Path, images_path: Path, *more: str, **changes: Any) -> list[
 
 
 @pytest.fixture(scope="module")
-def version(workplace: Path, images_path: Path) -> Path:
+def version(workspace: Path, images_path: Path) -> Path:
     """One published version, looked at by several tests."""
-    assert main(command(workplace, images_path)) == 0
-    return workplace / "models" / "shapes" / "1"
+    assert main(command(workspace, images_path)) == 0
+    return workspace / "models" / "shapes" / "1"
 
 
 def test_published_version_is_whole(version: Path) -> None:
@@ -119,13 +119,13 @@ def test_published_network_reproduces_its_samples_without_optimiser(version: Pat
 
 
 def test_run_gives_its_space_back_and_the_same_command_trains_the_next_version(
-    version: Path, workplace: Path, images_path: Path
+    version: Path, workspace: Path, images_path: Path
 ) -> None:
-    (run,) = (workplace / "runs").iterdir()
+    (run,) = (workspace / "runs").iterdir()
     assert json.loads((run / "published.json").read_text()) == {"version": 1}
     assert not list(run.glob("*.keras"))
 
-    assert main(command(workplace, images_path)) == 0
+    assert main(command(workspace, images_path)) == 0
 
     again = read_manifest(version.with_name("2"))
     assert again.training.config == read_manifest(version).training.config
