@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from app.errors import QueueFullError
+from app.types import Clock
 
 T = TypeVar("T")
 
@@ -25,13 +26,14 @@ class DecodePool:
     Cancel: an upload whose caller left before a thread took it is never decoded.
     """
 
-    def __init__(self, threads: int, max_pending: int) -> None:
+    def __init__(self, threads: int, max_pending: int, clock: Clock = perf_counter) -> None:
         """Threads start when first needed."""
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._thread_count = threads
         self._max_pending = max_pending
         self._pending = 0  # owned by the event loop, as is the next one
-        self._mean_s = 0.0
+        self._mean_s: float | None = None
+        self._clock = clock
 
     async def run(self, decode: Callable[[], T]) -> tuple[T, float]:
         """Return what ``decode`` returns, and the seconds it took in its thread.
@@ -43,23 +45,23 @@ class DecodePool:
             raise QueueFullError(
                 f"{self._pending} uploads wait to be decoded, the limit is {self._max_pending} "
                 "(KERASERVE_MAX_QUEUE_SIZE).",
-                retry_after_s=max(1.0, self._pending * self._mean_s / self._thread_count),
+                retry_after_s=max(1.0, self._pending * (self._mean_s or 0.0) / self._thread_count),
             )
         self._pending += 1
         try:
             loop = asyncio.get_running_loop()
-            result, seconds = await loop.run_in_executor(self._threads, _timed, decode)
+            result, seconds = await loop.run_in_executor(self._threads, self._timed, decode)
         finally:
             self._pending -= 1
-        self._mean_s = _MEMORY * self._mean_s + (1 - _MEMORY) * seconds
+        before = seconds if self._mean_s is None else self._mean_s
+        self._mean_s = _MEMORY * before + (1 - _MEMORY) * seconds
         return result, seconds
 
     def close(self) -> None:
         """Stop the threads once they are done with what they have."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-
-def _timed(decode: Callable[[], T]) -> tuple[T, float]:
-    start = perf_counter()
-    result = decode()
-    return result, perf_counter() - start
+    def _timed(self, decode: Callable[[], T]) -> tuple[T, float]:
+        start = self._clock()
+        result = decode()
+        return result, self._clock() - start

@@ -96,3 +96,6 @@ async def test_request_that_the_stopping_server_cancels_is_answered(world: World
     assert call.task.cancelled()
     assert (call.status, call.document["code"]) == (503, "draining")
     assert call.is_answered
+    world.puppet.let_go()
+    await world.lifecycle.stop()
+    assert not world.lifecycle.is_drained, "an accepted request was cut off"

@@ -55,3 +55,18 @@ async def test_upload_whose_caller_left_is_never_decoded() -> None:
     await pool.run(lambda: decoded.append("stayed"))
     assert decoded == ["stayed"]
     pool.close()
+
+
+async def test_refusal_tells_when_the_uploads_before_will_have_been_decoded() -> None:
+    gate = threading.Event()
+    ticks = iter([0.0, 5.0])  # the first upload takes 5 s
+    pool = DecodePool(threads=1, max_pending=1, clock=lambda: next(ticks, 5.0))
+    await pool.run(lambda: None)
+    waiting = asyncio.create_task(pool.run(gate.wait))
+    await anyio.wait_all_tasks_blocked()
+    with pytest.raises(QueueFullError) as caught:
+        await pool.run(gate.wait)
+    assert caught.value.retry_after_s == pytest.approx(5.0)
+    gate.set()
+    await waiting
+    pool.close()

@@ -63,6 +63,11 @@ class World:
     def queue_size_changed(self, queue_size: int) -> None:
         (self.queued.set if queue_size else self.queued.clear)()
 
+    def predictions(self) -> float:
+        """``prediction_confidence`` counts one for each prediction."""
+        name = "keraserve_prediction_confidence_count"
+        return self.registry.get_sample_value(name, {"model": "cifar10", "version": "1"}) or 0.0
+
     def outcomes(self) -> dict[str, float]:
         """``images_total`` by outcome, without the zeros."""
         found = {}
@@ -209,3 +214,23 @@ async def test_deadline_of_many_withdraws_all_that_are_left() -> None:
             await w.service.classify_many(w.live, uploads, options(within_s=0.2))
         assert w.live.batcher.queue_size == 0
         assert w.outcomes() == {"deadline": 6}
+
+
+async def test_answers_that_nobody_got_are_not_counted_as_predictions() -> None:
+    def hold_the_second(images: ImageArray) -> ScoreArray:
+        w.puppet.hold()
+        return scores_of(images, CLASSES)
+
+    async with world(hold_the_second) as w:
+        uploads = [encode_png(picture(n)) for n in range(6)]
+        with pytest.raises(DeadlineExceededError):
+            await w.service.classify_many(w.live, uploads, options(within_s=0.3))
+        assert w.puppet.batch_sizes == [4, 2], "the first four were answered"
+        assert w.outcomes() == {"deadline": 6}
+        assert w.predictions() == 0
+
+
+async def test_answer_that_was_delivered_is_counted_as_a_prediction() -> None:
+    async with world() as w:
+        await w.service.classify_many(w.live, [encode_png(picture(n)) for n in range(6)], options())
+        assert w.predictions() == 6
