@@ -56,7 +56,8 @@ class DynamicBatcher:
         halves the largest allowed size for good. If the device thread or the batcher's own code
         dies, all accepted tasks fail with ``ServableNotReadyError`` and ``is_healthy`` is false
         for good. It is false for as long as an execution runs longer than ``stall_after_s``, or
-        as an image that could be classified before fails as well. An observer that raises is
+        as an image that could be classified before fails as well (for ``stall_after_s`` at most
+        if nothing more is executed). An observer that raises is
         logged once and otherwise ignored.
     Bound
         Queue delay of an interactive task <= batch_timeout_s + (1 + ceil(max_queue_size /

@@ -187,6 +187,22 @@ async def test_a_sick_device_makes_the_batcher_unhealthy_until_it_answers_again(
     assert batcher.is_healthy
 
 
+async def test_a_sick_device_is_tried_again_after_a_while_though_nobody_asked_it(
+    world: World,
+) -> None:
+    def break_down(images: ImageArray) -> ScoreArray:
+        raise RuntimeError("lost the device")
+
+    batcher = world.running(BatchPolicy(stall_after_s=60.0))
+    await batcher.schedule(random_images(1)[0])
+    world.puppet.behave = break_down
+    assert isinstance(await outcome_of(batcher.schedule(random_images(1)[0])), ExecutionError)
+    world.clock.advance(60.0)
+    assert not batcher.is_healthy
+    world.clock.advance(1.0)
+    assert batcher.is_healthy, "unready for ever, no request would come that shows it well"
+
+
 async def test_an_execution_that_hangs_makes_the_batcher_unhealthy_until_it_ends(
     world: World,
 ) -> None:
