@@ -1,11 +1,13 @@
-"""The ``keraserve`` command: ``serve`` and ``models list``."""
+"""The ``keraserve`` command: ``serve``, ``models list`` and ``models check``."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from app import __version__
@@ -16,6 +18,13 @@ from app.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 from app.types import ServableId
 
 _USAGE_ERROR = 2
+
+_CHECK_DESCRIPTION = """\
+Does with one version folder what a server does before it serves it: compares the files with the
+manifest, loads the network with the engine and precision of the settings, executes every allowed
+batch size, and compares its answers with the probabilities that training recorded in samples.npz.
+Exit code 0: it would be served; 1: it would not, with the reason.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
         "--model-dir", metavar="FOLDER", help=f"the store [{ENV_PREFIX}MODEL_DIR, default: models]"
     )
     listing.set_defaults(command=_list_models)
+
+    check = model_commands.add_parser(
+        "check",
+        help="load one version as a server would, and test it",
+        description=_CHECK_DESCRIPTION,
+    )
+    check.add_argument("folder", type=Path, metavar="FOLDER", help="for example models/cifar10/1")
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    check.set_defaults(command=_check_model)
     return parser
 
 
@@ -107,6 +125,31 @@ def _list_models(options: argparse.Namespace) -> int:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         )
     return 1 if broken else 0
+
+
+def _check_model(options: argparse.Namespace) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # as in _serve
+    policy = load_settings().engine_policy()
+    from app.version_check import check_version  # imported here, as the server is
+
+    try:
+        found = check_version(options.folder, policy)
+    except ArtifactError as error:
+        if options.json:
+            print(json.dumps({"ok": False, "reason": str(error)}))
+        else:
+            print(f"{options.folder}: {error}")
+        return 1
+    if options.json:
+        print(json.dumps({"ok": True, **asdict(found)}))
+    else:
+        print(
+            f"{options.folder}: {found.servable} would be served "
+            f"({found.engine}, {found.precision}, {found.device}); "
+            f"{found.top1_agreement:.2%} of {found.samples} samples get the recorded label, "
+            f"largest deviation {found.max_deviation:.2g}"
+        )
+    return 0
 
 
 def _rows(store: ModelStore, root: Path) -> tuple[list[tuple[str, ...]], bool]:

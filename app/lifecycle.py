@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from app.artifacts.layout import MODEL, SAMPLES
+from app.artifacts.layout import SAMPLES
 from app.artifacts.manifest import Manifest
 from app.artifacts.samples import read_samples
 from app.batching.batcher import DynamicBatcher
@@ -103,7 +103,9 @@ class ServableLoader:
             logger.error("images cut off", extra={"servable": str(live.id), "images": cut_off})
         if live.batcher.is_closed:  # else the device thread may still be inside the engine
             live.servable.close()
-        self._metrics.clear_info(live.id, live.info, live.manifest.files[MODEL].sha256)
+        self._metrics.clear_info(
+            live.id, live.info, live.manifest.files[live.manifest.network_file].sha256
+        )
 
     def _prepare(
         self, stored: StoredVersion, manifest: Manifest, report: Callable[[ServableState], None]
@@ -126,7 +128,9 @@ class ServableLoader:
             servable, self._batch_policy, observer=metrics, name=str(stored.id)
         )
         batcher.start()
-        self._metrics.set_info(stored.id, servable.info, manifest.files[MODEL].sha256)
+        self._metrics.set_info(
+            stored.id, servable.info, manifest.files[manifest.network_file].sha256
+        )
         return LiveServable(stored.id, manifest, manifest.input.spec, servable, batcher, metrics)
 
     def _test(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> None:

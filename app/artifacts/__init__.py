@@ -8,6 +8,8 @@
     SHA-256 of files, and the comparison of a folder with its manifest.
 ``samples``
     ``samples.npz``: what the self-test runs, and labelled samples.
+``graph_operations``
+    What a frozen TensorFlow graph may be made of.
 ``publish``
     A new version, complete or not at all.
 """

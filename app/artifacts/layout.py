@@ -4,5 +4,7 @@ from __future__ import annotations
 
 MANIFEST = "manifest.json"
 MODEL = "model.keras"
+SAVED_MODEL = "saved_model/saved_model.pb"
+"""In the place of ``model.keras`` where the network is a frozen graph."""
 SAMPLES = "samples.npz"
 REPORT = "report"

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from app.artifacts.layout import MANIFEST
+from app.artifacts.layout import MANIFEST, MODEL, SAVED_MODEL
 from app.errors import ArtifactError
 from app.types import InputSpec, Interpolation, ResizeMode
 
@@ -16,6 +16,10 @@ SCHEMA_VERSION: Final = 1
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """Model names: safe as a folder, a URL segment and a metric label."""
+
+
+NetworkFormat = Literal["keras", "saved_model"]
+"""How a version holds its network: layers of Keras, or a frozen TensorFlow graph."""
 
 
 class _Record(BaseModel):
@@ -98,6 +102,7 @@ class Manifest(_Record):
     name: str = Field(pattern=NAME_PATTERN)
     version: int = Field(ge=1)
     created_at: datetime
+    format: NetworkFormat = "keras"
     architecture: str
     parameters: int = Field(ge=0)
     input: ManifestInput
@@ -110,6 +115,11 @@ class Manifest(_Record):
     files: dict[str, FileRecord] = Field(
         description="Every other file, by its path inside the folder with forward slashes."
     )
+
+    @property
+    def network_file(self) -> str:
+        """Path of the network inside the folder."""
+        return MODEL if self.format == "keras" else SAVED_MODEL
 
     @model_validator(mode="after")
     def _check(self) -> Manifest:

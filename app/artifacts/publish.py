@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.artifacts.checksums import folder_records
-from app.artifacts.layout import MANIFEST, MODEL, SAMPLES
+from app.artifacts.layout import MANIFEST, SAMPLES
 from app.artifacts.manifest import NAME_PATTERN, Manifest, read_manifest
 from app.errors import ArtifactError
 
@@ -25,7 +25,9 @@ LAST_VERSION = ".last-version"
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
-def publish_version(store_dir: Path, name: str, fill: Fill) -> Path:
+def publish_version(
+    store_dir: Path, name: str, fill: Fill, *, check: Callable[[Path], None] | None = None
+) -> Path:
     """Publish a new version of ``name`` and return its folder, ``store_dir/name/<version>``.
 
     Number: claimed before ``fill`` runs, one above the highest that was ever given out or lies in
@@ -43,8 +45,10 @@ def publish_version(store_dir: Path, name: str, fill: Fill) -> Path:
     Args:
         store_dir: Root of the store (KERASERVE_MODEL_DIR); made if it is missing.
         name: Name of the model.
-        fill: Writes at least ``model.keras`` and ``samples.npz``. The manifest that it returns
-            names this model and the version it was given.
+        fill: Writes at least the network (``model.keras``) and ``samples.npz``. The manifest that
+            it returns names this model and the version it was given.
+        check: Looks at the complete folder, manifest included, while it still has its hidden
+            name; what it raises keeps the version from appearing.
 
     Raises:
         ArtifactError: The name cannot be one of a model, or the filled folder is no version.
@@ -59,6 +63,8 @@ def publish_version(store_dir: Path, name: str, fill: Fill) -> Path:
         staging.mkdir()
         try:
             _complete(staging, fill(staging, version), name, version)
+            if check is not None:
+                check(staging)
             if _appear(staging, model_dir / str(version)):
                 return model_dir / str(version)
         finally:
@@ -102,7 +108,7 @@ def _complete(staging: Path, manifest: Manifest, name: str, version: int) -> Non
             f"{len(manifest.files)} files, must be of {name}:{version} with none"
         )
     records = folder_records(staging)
-    for required in (MODEL, SAMPLES):
+    for required in (manifest.network_file, SAMPLES):
         if required not in records:
             raise ArtifactError(f"{required!r} was not written")
     write_manifest(staging, manifest.model_copy(update={"files": records}))

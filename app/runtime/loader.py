@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from app.artifacts.layout import MODEL
 from app.artifacts.manifest import Manifest
 from app.errors import ArtifactError
 from app.runtime.policy import EnginePolicy
@@ -20,15 +20,19 @@ def load_servable(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Ser
         ArtifactError: The engine is not installed, or cannot load the version.
     """
     try:
-        from app.runtime import tensorflow_engine
+        from app.runtime import saved_model, tensorflow_engine
     except ModuleNotFoundError as error:
         raise ArtifactError(
             f"the tensorflow engine is not installed ({error.name} is missing): "
             "install keraserve[cpu] or keraserve[gpu]"
         ) from error
     tensorflow_engine.configure_tensorflow()
-    model = tensorflow_engine.load_model(folder / MODEL)
-    network = manifest.input
+    network, path = manifest.input, folder / manifest.network_file
+    model: Any
+    if manifest.format == "saved_model":
+        model = saved_model.load_frozen_graph(path, network.spec, len(manifest.classes))
+    else:
+        model = tensorflow_engine.load_model(path)
     return tensorflow_engine.TensorFlowServable(
         model,
         network.spec,

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from app.errors import ArtifactError, OutOfDeviceMemoryError
 from app.runtime.padding import pad_to_allowed
+from app.runtime.saved_model import GraphFunction
 from app.types import EngineInfo, ImageArray, InputSpec, ScoreArray
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class TensorFlowServable:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: keras.Model | GraphFunction,
         spec: InputSpec,
         allowed_batch_sizes: Sequence[int],
         *,
@@ -43,7 +44,8 @@ class TensorFlowServable:
         """Compile ``model``, which is not needed afterwards.
 
         Args:
-            model: ``(N, H, W, C)`` uint8, 0..255, or what ``scale`` and ``offset`` make of it,
+            model: A Keras network, or a frozen graph as a function.
+                ``(N, H, W, C)`` uint8, 0..255, or what ``scale`` and ``offset`` make of it,
                 in; ``(N, K)`` probabilities out.
             spec: The input it takes.
             allowed_batch_sizes: Ascending, images.
@@ -118,23 +120,19 @@ def load_model(path: Path) -> keras.Model:
 
 
 def _compile(
-    model: keras.Model, spec: InputSpec, device: str, numbers: tuple[float, float, float]
+    model: keras.Model | GraphFunction,
+    spec: InputSpec,
+    device: str,
+    numbers: tuple[float, float, float],
 ) -> Any:
-    trainable = [v.numpy() for v in model.trainable_variables]
-    others = [v.numpy() for v in model.non_trainable_variables]
+    network = _with_constant_weights(model) if isinstance(model, keras.Model) else model
     temperature, scale, offset = numbers
 
     def scores_of(images: tf.Tensor) -> tf.Tensor:
         with tf.device(device):
             if (scale, offset) != (1.0, 0.0):
                 images = tf.cast(images, tf.float32) * scale + offset
-            scores, _ = model.stateless_call(
-                [tf.constant(value) for value in trainable],
-                [tf.constant(value) for value in others],
-                images,
-                training=False,
-            )
-            scores = tf.cast(scores, tf.float32)
+            scores = tf.cast(network(images), tf.float32)
             if temperature != 1.0:
                 scores = tf.nn.softmax(tf.math.log(scores) / temperature)
             return scores  # (N, K) float32, rows sum to 1
@@ -143,3 +141,19 @@ def _compile(
     # XLA is off: on CPUs it runs convolutions 60 times slower than oneDNN.
     compiled = tf.function(scores_of, input_signature=signature, jit_compile=False)
     return compiled.get_concrete_function()
+
+
+def _with_constant_weights(model: keras.Model) -> GraphFunction:
+    trainable = [v.numpy() for v in model.trainable_variables]
+    others = [v.numpy() for v in model.non_trainable_variables]
+
+    def network(images: tf.Tensor) -> tf.Tensor:
+        scores, _ = model.stateless_call(
+            [tf.constant(value) for value in trainable],
+            [tf.constant(value) for value in others],
+            images,
+            training=False,
+        )
+        return scores
+
+    return network

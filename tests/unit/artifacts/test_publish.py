@@ -88,6 +88,30 @@ def test_nothing_is_visible_while_a_version_is_filled(tmp_path: Path) -> None:
     assert visible(tmp_path) == ["1"]
 
 
+def test_check_sees_the_complete_version_before_it_appears(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def check(folder: Path) -> None:
+        verify_files(folder, read_manifest(folder))
+        seen.append(visible(tmp_path))
+
+    publish_version(tmp_path, "cifar10", fill, check=check)
+
+    [[staging]] = seen
+    assert staging.startswith(".staging-1-")
+    assert visible(tmp_path) == ["1"]
+
+
+def test_version_that_fails_its_check_never_appears(tmp_path: Path) -> None:
+    def refuse(folder: Path) -> None:
+        raise RuntimeError(f"{folder.name} computes something else")
+
+    with pytest.raises(RuntimeError, match="computes something else"):
+        publish_version(tmp_path, "cifar10", fill, check=refuse)
+
+    assert visible(tmp_path) == []
+
+
 def test_failed_fill_leaves_nothing_and_loses_its_number(tmp_path: Path) -> None:
     def fail(folder: Path, version: int) -> Manifest:
         fill(folder, version)

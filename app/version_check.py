@@ -1,0 +1,71 @@
+"""Whether the service would serve a version folder, found out without a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.artifacts.checksums import verify_files
+from app.artifacts.layout import SAMPLES
+from app.artifacts.manifest import read_manifest
+from app.artifacts.samples import read_samples
+from app.errors import ArtifactError
+from app.runtime.loader import load_servable
+from app.runtime.policy import EnginePolicy
+from app.runtime.self_test import run_self_test
+
+
+@dataclass(frozen=True, slots=True)
+class VersionCheck:
+    """A version that would be served, and how close it came to what training recorded.
+
+    Attributes:
+        servable: ``name:version``.
+        engine: What executed it.
+        precision: Number format of the execution.
+        device: Where it ran.
+        samples: Images in its self-test.
+        top1_agreement: Share of them with the recorded first class, 0..1.
+        max_deviation: Largest absolute difference of any probability.
+    """
+
+    servable: str
+    engine: str
+    precision: str
+    device: str
+    samples: int
+    top1_agreement: float
+    max_deviation: float
+
+
+def check_version(folder: Path, policy: EnginePolicy) -> VersionCheck:
+    """Do what a server does before a version becomes AVAILABLE: compare, load, warm up, test.
+
+    The folder may have any name: a version that is still being published is checked as well.
+
+    Raises:
+        ArtifactError: It would not be served; the message says why.
+    """
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder} is no folder")
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    servable = load_servable(folder, manifest, policy)
+    try:
+        servable.warm_up()
+        samples = read_samples(folder / SAMPLES)
+        result = run_self_test(
+            servable, samples, manifest.self_test, policy.allowed_batch_sizes[-1]
+        )
+        info = servable.info
+    finally:
+        servable.close()
+    return VersionCheck(
+        servable=f"{manifest.name}:{manifest.version}",
+        engine=info.engine,
+        precision=info.precision,
+        device=info.device,
+        samples=len(samples),
+        top1_agreement=result.top1_agreement,
+        max_deviation=result.max_deviation,
+    )
