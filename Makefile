@@ -13,7 +13,7 @@ ACCELERATOR ?= auto
 # of `make train`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
-# passed on by `make test` and `make bench`
+# passed on by `make test`, `make tensorboard`, `make bench` and `make bench-train`
 ARGS ?=
 # of `make lock`: non-empty takes the newest versions instead of keeping the pins
 UPGRADE ?=
@@ -30,10 +30,10 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve train test lint typecheck check format bench lock clean
+.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-train lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: ## Make .venv with everything: serving, training, development
 	@$(bootstrap) serve train dev
@@ -47,6 +47,10 @@ serve: ## Serve the models on 127.0.0.1:8000 (PORT=9000 moves it)
 train: ## Train, evaluate and publish a version (CONFIG=cifar10, DATA=local copy of the data)
 	@$(bootstrap) serve train
 	@exec $(bin)/keraserve-train run '$(CONFIG)' $(if $(DATA),--data '$(DATA)')
+
+tensorboard: ## Show the curves of all runs in a browser (ARGS="--port 6007" moves it)
+	@$(bootstrap) serve train
+	@exec $(bin)/tensorboard --logdir data/runs $(ARGS)
 
 test: ## Run the tests (ARGS="-k name" chooses)
 	@$(bootstrap) serve train dev
@@ -71,6 +75,10 @@ format: ## Format the sources and mend what ruff can mend
 bench: ## Measure throughput and latency (ARGS are the harness's)
 	@$(bootstrap) serve dev
 	@$(bin)/python -m benchmarks $(ARGS)
+
+bench-train: ## Measure what the input pipeline costs a training (ARGS are the benchmark's)
+	@$(bootstrap) serve train dev
+	@$(bin)/python -m benchmarks.training $(ARGS)
 
 lock: ## Compile requirements/*.txt (UPGRADE=1 takes the newest versions)
 	@$(bootstrap) dev

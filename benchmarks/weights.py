@@ -32,7 +32,8 @@ def timed(execute: Callable[[ImageArray], Any], images: ImageArray) -> float:
 
 def main() -> None:
     """Print a table: ms per execution for each batch size, and the ratio."""
-    model = load_model(Path("models/cifar10/1/model.keras"))
+    files = Path("models/cifar10").glob("[0-9]*/model.keras")
+    model = load_model(max(files, key=lambda path: int(path.parent.name)))
     signature = [tf.TensorSpec((None, *SPEC.shape), tf.uint8)]
     variables = tf.function(lambda x: model(x, training=False), input_signature=signature)
     ways: dict[str, Callable[[ImageArray], Any]] = {

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {
     "bench",
+    "bench-train",
     "check",
     "clean",
     "format",
@@ -22,6 +23,7 @@ TARGETS = {
     "lint",
     "lock",
     "serve",
+    "tensorboard",
     "test",
     "train",
     "typecheck",

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.artifacts.samples import Samples
 from training.config import RunConfig
-from training.data import Dataset
-from training.evaluate import evaluate, probabilities
-from training.export import (
+from training.data.dataset import Dataset
+from training.evaluation.calibration import apply_temperature
+from training.evaluation.evaluate import probabilities
+from training.evaluation.reports import Report
+from training.evaluation.study import study_network
+from training.fitting.hardware import describe
+from training.fitting.observers import observers
+from training.fitting.run_directory import Origin, RunDirectory, replace_file
+from training.fitting.train import TrainedNetwork, fit
+from training.keras_networks import exact_arithmetic, executable, non_finite_weights
+from training.publishing.export import (
     Export,
-    executable,
     float32_network,
-    non_finite_weights,
+    manifest_input,
     publish,
     round_trip_deviation,
 )
-from training.gate import judge
-from training.provenance import training_record
-from training.reports import Examples, Report
-from training.run_directory import RunDirectory, replace_file
-from training.samples import choose_samples, example_rows
-from training.train import TrainedNetwork, fit
-
-logger = logging.getLogger(__name__)
-
-EXAMPLES_PER_CLASS = 6
-"""In the report's picture of predictions: ten classes fit on a page."""
+from training.publishing.gate import Measured, judge, require_numbers
+from training.publishing.predecessor import published_accuracy
+from training.publishing.provenance import clean_commit, training_record
+from training.publishing.samples import choose_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,12 @@ class RunOptions:
     Attributes:
         models_dir: The store to publish in.
         command: How a stranger repeats the run; for the record.
-        force: Publish below the accuracy that the configuration asks for.
-        verbose: As in ``keras.Model.fit``.
+        force: Publish below the accuracies that the configuration asks for.
     """
 
     models_dir: Path
     command: str
     force: bool = False
-    verbose: int = 2
 
 
 def execute_run(
@@ -58,12 +55,13 @@ def execute_run(
 
     Raises:
         GateError: The network is not good enough, or damaged.
+        TrainingDivergedError: The loss became NaN or infinite.
         DataError: The run was begun with another data set.
     """
-    run.begin(dataset.fingerprint)
-    trained = fit(config, dataset, run.path, verbose=options.verbose)
-    logger.info("evaluating", extra={"images": len(dataset.test)})
-    export = _export(config, dataset, run, trained, options)
+    origin = run.begin(Origin(dataset.fingerprint, clean_commit(Path(__file__).parent), describe()))
+    trained = fit(config, dataset, run, observers=observers(run, config, dataset))
+    with exact_arithmetic():
+        export = _export(config, dataset, run, trained, origin, options)
     folder = publish(export, config, dataset, options.models_dir)
     run.end(int(folder.name))
     return folder
@@ -74,32 +72,31 @@ def _export(
     dataset: Dataset,
     run: RunDirectory,
     trained: TrainedNetwork,
+    origin: Origin,
     options: RunOptions,
 ) -> Export:
     network = float32_network(trained.model, config, dataset)
     execute = executable(network)
-    test_scores = probabilities(execute, dataset.test.images)
-    evaluation = evaluate(test_scores, dataset.test.labels, dataset.classes)
     images, labels = choose_samples(config.publish, dataset)
-    sample_scores = probabilities(execute, images)
+    scores = probabilities(execute, images)
+    require_numbers(non_finite_weights(network), scores)
     replace_file(run.export, network.save)
-    gate = judge(
-        non_finite_weights=non_finite_weights(network),
-        test_accuracy=evaluation.accuracy,
-        min_test_accuracy=config.gate.min_test_accuracy,
-        round_trip_deviation=round_trip_deviation(run.export, images, sample_scores),
-        force=options.force,
+    study = study_network(execute, dataset, pictures=config.publish.samples == "labelled")
+    measured = Measured(
+        non_finite_weights=0,
+        round_trip_deviation=round_trip_deviation(run.export, images, scores),
+        train_accuracy=study.train_accuracy,
+        validation_accuracy=study.validation_accuracy,
+        test_accuracy=study.evaluation.accuracy,
+        published_accuracy=published_accuracy(
+            options.models_dir, config.name, dataset, manifest_input(dataset.spec)
+        ),
     )
-    examples = None
-    if config.publish.samples == "labelled":
-        rows = example_rows(dataset.test, EXAMPLES_PER_CLASS)
-        examples = Examples(dataset.test.images[rows], dataset.test.labels[rows], test_scores[rows])
     return Export(
         model_path=run.export,
         parameters=int(network.count_params()),
-        samples=Samples(images, sample_scores, labels),
-        gate=gate,
-        training=training_record(config, dataset, trained, options.command),
-        metrics={**evaluation.metrics, "train_accuracy": trained.history[-1]["accuracy"]},
-        report=Report(evaluation, trained.history, examples),
+        samples=Samples(images, apply_temperature(scores, study.temperature), labels),
+        gate=judge(measured, config.gate, force=options.force),
+        training=training_record(config, dataset, trained, origin, options.command),
+        report=Report(study, trained.history),
     )

@@ -16,8 +16,8 @@ from app.main import create_app
 from app.runtime.tensorflow_engine import load_model
 from app.settings import Settings
 from app.types import ImageArray, ScoreArray
-from training.evaluate import probabilities
-from training.export import executable
+from training.evaluation.evaluate import probabilities
+from training.keras_networks import executable
 
 pytestmark = [pytest.mark.keras, pytest.mark.anyio]
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
-from app.types import InputSpec
 from tests.factories.datasets import write_png_folder
 from training.config import RunConfig
-from training.data import Dataset, load_dataset
+from training.data.dataset import Dataset
+from training.data.loading import load_dataset
+from training.fitting.run_directory import RunDirectory
+from training.fitting.train import TrainedNetwork, fit
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +23,8 @@ def images_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dataset(images_path: Path) -> Dataset:
-    return load_dataset("images", images_path, InputSpec(28, 28, 1))
+def dataset(images_path: Path, config: RunConfig) -> Dataset:
+    return load_dataset(config.data, images_path, seed=config.fit.seed)
 
 
 @pytest.fixture(scope="session")
@@ -38,5 +43,53 @@ def config() -> RunConfig:
     )
 
 
-def with_fit(config: RunConfig, **changes: object) -> RunConfig:
-    return config.model_copy(update={"fit": config.fit.model_copy(update=changes)})
+def changed(config: RunConfig, **sections: dict[str, object]) -> RunConfig:
+    """Return a configuration with other settings in some sections; the others of these stay."""
+    document = config.model_dump()
+    for section, settings in sections.items():
+        document[section] |= settings
+    return RunConfig.model_validate(document)
+
+
+class Stopped(Exception):
+    """Ends a fit in the middle of an epoch."""
+
+
+class StopAtEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Dies in the middle of an epoch, counted from 0, as a killed process does."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self._epoch = epoch
+        self._current = -1
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        self._current = epoch
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        if self._current == self._epoch and batch == 1:
+            raise Stopped
+
+
+def stop_and_resume(
+    config: RunConfig, dataset: Dataset, path: Path, *, at: list[int]
+) -> TrainedNetwork:
+    for epoch in at:
+        with pytest.raises(Stopped):
+            fit(config, dataset, RunDirectory(path), observers=[StopAtEpoch(epoch)])
+    return fit(config, dataset, RunDirectory(path))
+
+
+def assert_same(one: TrainedNetwork, other: TrainedNetwork) -> None:
+    """Both have the same weights and the same history, but for durations."""
+    for weights, others in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, others)
+    for before, after in zip(one.history, other.history, strict=True):
+        assert {**before, "duration_s": 0} == {**after, "duration_s": 0}
+
+
+@pytest.fixture(autouse=True)
+def no_handlers_of_earlier_commands() -> None:
+    """The command line writes to the stream of the test that called it, closed by now."""
+    for name in ("training", "app"):
+        logging.getLogger(name).handlers = []

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from app.types import ImageArray
-from training.batches import TrainingBatches, augment
 from training.config import AugmentationConfig
-from training.data import Split
+from training.data.dataset import Split
+from training.fitting.batches import TrainingBatches
 
 pytestmark = pytest.mark.keras
 
@@ -16,15 +16,14 @@ VARIED = AugmentationConfig(flip=True, shift_px=2)
 
 
 def batches(seed: int = 1, augmentation: AugmentationConfig = VARIED) -> TrainingBatches:
-    return TrainingBatches(SPLIT, augmentation, batch_size=8, seed=seed)
+    return TrainingBatches(SPLIT, 20, augmentation, batch_size=8, seed=seed)
 
 
 def epoch_of(source: TrainingBatches, epoch: int) -> tuple[ImageArray, list[int]]:
     source.begin_epoch(epoch)
     parts = [source[index] for index in range(len(source))]
-    return np.concatenate([images for images, _ in parts]), [
-        int(label) for _, labels in parts for label in labels
-    ]
+    labels = np.concatenate([labels for _, labels in parts])  # (N, K)
+    return np.concatenate([images for images, _ in parts]), labels.argmax(axis=1).tolist()
 
 
 def test_every_image_comes_once_in_an_epoch() -> None:
@@ -63,39 +62,61 @@ def test_seeds_differ() -> None:
     assert epoch_of(batches(seed=1), 0)[1] != epoch_of(batches(seed=2), 0)[1]
 
 
-def test_augmentation_leaves_its_input_alone() -> None:
-    before = IMAGES.copy()
+def test_labels_are_one_class_each() -> None:
+    source = batches()
 
-    augment(IMAGES, VARIED, np.random.default_rng(0))
-
-    np.testing.assert_array_equal(IMAGES, before)
-
-
-def test_no_augmentation_changes_nothing() -> None:
-    unchanged = augment(IMAGES, AugmentationConfig(), np.random.default_rng(0))
-
-    np.testing.assert_array_equal(unchanged, IMAGES)
+    for index in range(len(source)):
+        _, labels = source[index]
+        assert labels.dtype == np.float32
+        assert np.unique(labels).tolist() == [0, 1]
+        np.testing.assert_array_equal(labels.sum(axis=1), 1)
 
 
-def test_flip_mirrors_about_half_of_the_images() -> None:
-    images = np.repeat(IMAGES[:1], 400, axis=0)
+def test_blended_labels_sum_to_one_and_follow_the_images() -> None:
+    bright = Split(np.repeat(np.array([0, 200], np.uint8), 20)[:, None, None, None],
+                   np.repeat([0, 1], 20))  # fmt: skip
+    source = TrainingBatches(bright, 2, AugmentationConfig(mixup_alpha=0.4), batch_size=40, seed=5)
 
-    flipped = augment(images, AugmentationConfig(flip=True), np.random.default_rng(0))
+    shares = []
+    for epoch in range(8):
+        source.begin_epoch(epoch)
+        images, labels = source[0]
+        np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
+        np.testing.assert_allclose(images[:, 0, 0, 0], 200 * labels[:, 1], atol=0.51)
+        shares.append(len(np.unique(labels)))
+    assert max(shares) == 4  # 0, 1, share, 1 - share
 
-    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
-    assert 150 < mirrored.sum() < 250
-    np.testing.assert_array_equal(flipped[~mirrored], images[~mirrored])
+
+def test_two_epochs_show_both_sides_of_every_image_and_the_first_one_half_of_each() -> None:
+    source = batches(augmentation=AugmentationConfig(flip=True))
+
+    mirrored = []
+    for epoch in range(4):
+        images, labels = epoch_of(source, epoch)
+        as_it_is = (images == IMAGES[labels]).all(axis=(1, 2, 3))
+        np.testing.assert_array_equal(images[~as_it_is], IMAGES[labels][~as_it_is][:, :, ::-1])
+        sides = np.empty(20, np.bool_)
+        sides[labels] = ~as_it_is
+        mirrored.append(sides)
+
+    assert 0 < mirrored[0].sum() < 20
+    np.testing.assert_array_equal(mirrored[1], ~mirrored[0])
+    np.testing.assert_array_equal(mirrored[2], mirrored[0])
+    np.testing.assert_array_equal(mirrored[3], mirrored[1])
 
 
-def test_shift_moves_by_up_to_its_limit_in_every_direction_and_reflects() -> None:
-    images = np.repeat(IMAGES[:1], 400, axis=0)
-    padded = np.pad(IMAGES[0], ((2, 2), (2, 2), (0, 0)), mode="reflect")
-    allowed = {
-        padded[down : down + 6, right : right + 5].tobytes()
-        for down in range(5)
-        for right in range(5)
-    }
+@pytest.mark.parametrize(
+    ("devices", "sizes"), [(1, [8, 8, 4]), (4, [8, 8, 4]), (3, [6, 6, 6]), (8, [8, 8])]
+)
+def test_every_device_has_the_same_number_of_images(devices: int, sizes: list[int]) -> None:
+    source = TrainingBatches(SPLIT, 20, VARIED, batch_size=8, seed=1, devices=devices)
 
-    shifted = augment(images, AugmentationConfig(shift_px=2), np.random.default_rng(0))
+    assert [len(source[index][0]) for index in range(len(source))] == sizes
 
-    assert {image.tobytes() for image in shifted} == allowed
+
+def test_images_left_out_for_the_devices_are_others_in_each_epoch() -> None:
+    source = TrainingBatches(SPLIT, 20, VARIED, batch_size=8, seed=1, devices=8)
+
+    shown = {label for epoch in range(8) for label in epoch_of(source, epoch)[1]}
+
+    assert shown == set(range(20))

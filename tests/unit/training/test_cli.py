@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from app.artifacts.publish import write_manifest
-from tests.factories.versions import make_manifest
 from training.cli import main
+from training.config_file import load_config
+from training.fitting.run_directory import RunDirectory
 
 
-def publish(models: Path, name: str, version: int, accuracy: float) -> None:
-    folder = models / name / str(version)
-    folder.mkdir(parents=True)
-    metrics = {"test_accuracy": accuracy}
-    write_manifest(folder, make_manifest(name, version, metrics=metrics))
-
-
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"]], ids=["program", "run"])
-def test_help_tells_commands_and_exit_codes(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_tells_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(words)
+        main(["--help"])
+
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for command in ("run", "evaluate", "import", "list", "show", "compare", "remove"):
+        assert f"\n    {command} " in text
+    assert "refused by the gate" in text
+
+
+def test_help_of_run_tells_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "--help"])
 
     assert caught.value.code == 0
     text = capsys.readouterr().out
@@ -31,15 +35,46 @@ def test_help_tells_commands_and_exit_codes(
     assert "refused by the gate" in text
 
 
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["run", "mnist"], ["list"]], ids=" ".join
+)
+def test_answer_that_needs_no_network_does_not_wait_for_tensorflow(words: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from training.cli import main\n"
+        "try:\n"
+        f"    main({words!r})\n"
+        "except SystemExit:\n"
+        "    print('asked for help')\n"
+        "print('heavy:', sorted({'tensorflow', 'keras', 'sklearn', 'matplotlib'} & {*sys.modules}))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
 def test_unknown_configuration_exits_2_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "mnist"]) == 2
 
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("keraserve-train: no configuration 'mnist'")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("keraserve-train: no configuration 'mnist'")
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["run"]], ids=["none", "unknown", "no config"])
+def test_unusable_override_exits_2_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "cifar10", "--set", "fit.epochs=none"]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "fit.epochs: Input should be a valid integer" in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["train"], ["run"], ["show"], ["compare", "a"], ["run", "cifar10", "--fres"]],
+    ids=["none", "unknown", "no config", "no version", "one version", "shortened option"],
+)
 def test_wrong_arguments_exit_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words)
@@ -47,36 +82,33 @@ def test_wrong_arguments_exit_2(words: list[str]) -> None:
     assert caught.value.code == 2
 
 
-def test_list_shows_versions_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for version, accuracy in ((10, 0.91), (9, 0.875)):
-        publish(tmp_path, "flowers", version, accuracy)
-    publish(tmp_path, "birds", 1, 0.5)
-
-    assert main(["list", "--models-dir", str(tmp_path)]) == 0
-
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [row[:3] for row in rows[1:]] == [
-        ["birds", "1", "0.5000"],
-        ["flowers", "9", "0.8750"],
-        ["flowers", "10", "0.9100"],
-    ]
-
-
-def test_list_goes_on_after_a_version_it_cannot_read(
+def test_second_process_on_the_same_run_exits_2_with_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish(tmp_path, "flowers", 2, 0.9)
-    (tmp_path / "flowers" / "1").mkdir()
-    (tmp_path / "flowers" / "1" / "manifest.json").write_text("{")
+    runs = tmp_path / "runs"
+    first = RunDirectory(runs / f"cifar10-{load_config('cifar10').fingerprint}")
 
-    assert main(["list", "--models-dir", str(tmp_path)]) == 0
+    with first.locked():
+        assert main(["run", "cifar10", "--runs-dir", str(runs)]) == 2
 
-    out = capsys.readouterr().out
-    assert "unreadable     manifest.json is invalid" in out
-    assert "0.9000" in out
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"keraserve-train: another process trains this run, in {first.path}")
 
 
-def test_list_of_an_empty_store_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list", "--models-dir", str(tmp_path / "models")]) == 0
+def test_reader_that_leaves_early_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "training.cli", "show", "cifar10"],
+            cwd=Path(__file__).parents[3],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
 
-    assert "no published versions in" in capsys.readouterr().out
+    assert (done.returncode, done.stderr) == (0, "")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.types import InputSpec
-from training.config import BUILT_IN, ConfigError, RunConfig, load_config
+from training.config import RunConfig
+from training.config_file import ConfigError, built_in_names, load_config
 
 MINIMAL = """
 name = "tiny"
@@ -32,21 +33,39 @@ def test_defaults_fill_what_a_file_leaves_out(tmp_path: Path) -> None:
     assert not config.augmentation.flip
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in BUILT_IN.glob("*.toml")))
-def test_built_in_configurations_are_valid_and_carry_no_data_set_pictures(name: str) -> None:
-    config = load_config(name)
+@pytest.mark.parametrize("name", built_in_names())
+def test_built_in_configurations_are_valid(name: str) -> None:
+    assert load_config(name).name == name
 
-    assert config.name == name
-    assert config.publish.samples == "generated"
+
+@pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])
+def test_configurations_of_the_shipped_models_carry_no_data_set_pictures(name: str) -> None:
+    assert load_config(name).publish.samples == "generated"
+
+
+EVERY_SECTION = """
+[augmentation]
+flip = true
+mixup_alpha = 0.2
+[optimizer]
+name = "sgd"
+average_momentum = 0.999
+[schedule]
+name = "plateau"
+"""
 
 
 @pytest.mark.parametrize(
-    ("name", "fingerprint"), [("cifar10", "e46de3c3"), ("fashion_mnist", "b8f526e6")]
+    ("more", "fingerprint"),
+    [
+        pytest.param("", "e647a44b", id="defaults"),
+        pytest.param(EVERY_SECTION, "29d98847", id="every section"),
+    ],
 )
 def test_fingerprint_stays_so_that_an_update_does_not_orphan_unfinished_runs(
-    name: str, fingerprint: str
+    more: str, fingerprint: str, tmp_path: Path
 ) -> None:
-    assert load_config(name).fingerprint == fingerprint
+    assert load_config(write(tmp_path, MINIMAL + more)).fingerprint == fingerprint
 
 
 def test_fingerprint_follows_what_decides_the_weights_only(tmp_path: Path) -> None:
@@ -84,13 +103,33 @@ REFUSED = {
     ),
     "warm-up of the whole run": (
         "[fit]",
-        "[schedule]\nwarmup_epochs = 3\n[fit]",
+        '[schedule]\nname = "cosine"\nwarmup_epochs = 3\n[fit]',
         "schedule.warmup_epochs is 3, must be below fit.epochs, 3",
+    ),
+    "warm-up of another schedule": (
+        "[fit]",
+        '[schedule]\nname = "plateau"\nwarmup_epochs = 1\n[fit]',
+        'schedule.warmup_epochs has no effect but with name = "cosine"',
+    ),
+    "backbone frozen to the end": (
+        "epochs = 3",
+        "epochs = 3\nfrozen_epochs = 3",
+        "fit.frozen_epochs is 3 and fit.plain_epochs is 0, together they must be below .*, 3",
+    ),
+    "plain epochs after a backbone that is frozen till then": (
+        "epochs = 3",
+        "epochs = 3\nfrozen_epochs = 1\nplain_epochs = 2",
+        "fit.frozen_epochs is 1 and fit.plain_epochs is 2, together they must be below .*, 3",
+    ),
+    "plain epochs of a run that may stop before them": (
+        "epochs = 3",
+        "epochs = 3\nplain_epochs = 1\nearly_stopping_epochs = 2",
+        "cannot be combined with fit.early_stopping_epochs",
     ),
     "decay without effect": (
         "[fit]",
         "[optimizer]\nweight_decay = 0.1\n[fit]",
-        "optimizer.weight_decay has no effect but with adamw",
+        "optimizer.weight_decay has no effect but with sgd and adamw",
     ),
     "broken TOML": ("[fit]", "[fit", "run.toml is no TOML"),
 }

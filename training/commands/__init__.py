@@ -1,0 +1,22 @@
+"""The commands of ``keraserve-train``: one module each, ``add_parser`` and ``handle``.
+
+``run``
+    Train, evaluate and publish a configuration.
+``evaluate``
+    Judge a published version anew.
+``import_model``
+    Publish a network that was trained elsewhere.
+``versions``
+    List, show, compare and remove published versions.
+
+Keras is imported inside ``handle`` only: help and wrong arguments are answered at once.
+"""
+
+PROGRAM = "keraserve-train"
+
+OK = 0
+UNUSABLE_INPUT = 2
+"""Also what argparse uses for wrong arguments."""
+GATE_FAILED = 3
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""

@@ -1,0 +1,246 @@
+"""``keraserve-train evaluate``: judges a published version anew, and writes a report elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from app.artifacts.checksums import verify_files
+from app.artifacts.layout import MODEL, REPORT
+from app.artifacts.manifest import Manifest, read_manifest
+from app.errors import ArtifactError
+from training.commands import OK
+from training.commands.lookup import VERSION_HELP, add_models_dir, find_version
+from training.config import RunConfig
+from training.config_file import ConfigError
+from training.data.dataset import DataError, Dataset
+from training.data.loading import load_dataset
+
+if TYPE_CHECKING:  # they bring scikit-learn and Matplotlib, which help texts can do without
+    from training.evaluation.reports import Report
+    from training.evaluation.study import Execute, Study
+
+logger = logging.getLogger(__name__)
+
+EVALUATIONS = Path("data/evaluations")
+
+_DESCRIPTION = """\
+Runs a published version over the data set that it was trained on, divided as it was then: accuracy,
+precision, recall and F1 of each class, confusion matrix, calibration before and after temperature
+scaling, robustness to noise, blur, brightness and JPEG compression, and images per second.
+
+Writes report.html, metrics.json and the plots into a folder of their own. A published version is
+never changed.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``evaluate`` to the commands of an argparse parser."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="judge a published version by its data set",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("version", metavar="VERSION", help=VERSION_HELP)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="local copy of the data set, as for `run`; without it the public sets are downloaded",
+    )
+    parser.add_argument(
+        "--other-data",
+        action="store_true",
+        help="go on if the data set is not the one of the training: its images may have been "
+        "divided differently, or be new",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help=f"where the report goes (default: {EVALUATIONS}/NAME-NUMBER)",
+    )
+    parser.add_argument(
+        "--pictures",
+        action="store_true",
+        help="show images of the data set even if the version was published without them",
+    )
+    add_models_dir(parser)
+    parser.set_defaults(handle=handle)
+
+
+def handle(arguments: argparse.Namespace) -> int:
+    """Evaluate, write, print.
+
+    Raises:
+        ArtifactError: There is no such version, or it is damaged or was not trained here.
+        DataError: The data set cannot be read, or is another one.
+        ConfigError: The output folder is inside a published version.
+    """
+    folder = find_version(arguments.models_dir, arguments.version)
+    manifest = read_manifest(folder)
+    output = arguments.output or EVALUATIONS / f"{manifest.name}-{manifest.version}"
+    _check_output(output, folder, arguments.models_dir)
+    verify_files(folder, manifest)
+    config = recorded_config(manifest)
+    dataset = load_dataset(config.data, arguments.data, seed=manifest.training.seed)
+    notes = _compare(dataset, manifest, other_data=arguments.other_data)
+
+    # TensorFlow looks at this when it is imported: 2 leaves errors and drops the rest.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from training.evaluation.reports import PAGE, Report, write_report
+    from training.evaluation.study import study_network
+    from training.fitting.hardware import describe
+    from training.keras_networks import exact_arithmetic
+
+    with exact_arithmetic():
+        study = study_network(
+            _load(folder / MODEL),
+            dataset,
+            pictures=arguments.pictures or config.publish.samples == "labelled",
+            temperature=manifest.calibration.temperature,
+        )
+    hardware = describe()
+    today = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
+    report = Report(
+        study,
+        _history(folder),
+        hardware,
+        (*notes, f"Evaluated {today}, on {hardware}; the gate is that of publishing."),
+    )
+    write_report(output, report, manifest)
+    _print_report(report, manifest, output / PAGE)
+    return OK
+
+
+def recorded_config(manifest: Manifest) -> RunConfig:
+    """Return the configuration that a version was trained with.
+
+    Raises:
+        ArtifactError: It was not trained here, or by a release whose configuration was another.
+    """
+    try:
+        return RunConfig.model_validate(manifest.training.config)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise ArtifactError(
+            f"{manifest.name}:{manifest.version} cannot be evaluated: its recorded configuration "
+            f"is not one of keraserve-train run ({where}: {first['msg']}), so there is no telling "
+            "which images it learnt from"
+        ) from error
+
+
+def _check_output(output: Path, folder: Path, models_dir: Path) -> None:
+    target = output.resolve()
+    for place in (folder.resolve(), models_dir.resolve()):
+        if target.is_relative_to(place):
+            raise ConfigError(
+                f"--output {output} is inside {place}: published versions are never changed"
+            )
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"--output {output} is no folder")
+
+
+def _compare(dataset: Dataset, manifest: Manifest, *, other_data: bool) -> tuple[str, ...]:
+    """Return what a reader has to know of the data set; refuse one that cannot be meant."""
+    if dataset.classes != manifest.classes:
+        raise DataError(
+            f"the data set has the classes {', '.join(dataset.classes)}; "
+            f"{manifest.name}:{manifest.version} knows {', '.join(manifest.classes)}"
+        )
+    recorded = manifest.training.dataset_fingerprint
+    if dataset.fingerprint == recorded:
+        return _split_note(manifest)
+    difference = (
+        f"this data set is {dataset.fingerprint}, {manifest.name}:{manifest.version} was trained "
+        f"on {recorded}"
+    )
+    if not other_data:
+        raise DataError(
+            f"{difference}: its test images may be among those that the network learnt from. "
+            "Name the same data with --data, or go on with --other-data"
+        )
+    logger.warning("warning: %s; the test images may have been learnt from", difference)
+    return (f"Other data: {difference}. Test images may be among those that it learnt from.",)
+
+
+def _split_note(manifest: Manifest) -> tuple[str, ...]:
+    if "validation_share" in manifest.training.config.get("data", {}):
+        return ()
+    return (
+        "Trained before validation images were kept apart: it learnt from them, so that the "
+        "validation accuracy says no more than the training accuracy.",
+    )
+
+
+def _load(path: Path) -> Execute:
+    import keras
+
+    from training.keras_networks import executable
+
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise ArtifactError(f"{path} cannot be loaded: {error}") from error
+    return executable(network)
+
+
+def _history(folder: Path) -> list[dict[str, float]]:
+    """Return the epochs that the version's own report tells of, if it has one."""
+    try:
+        document = json.loads((folder / REPORT / "metrics.json").read_text(encoding="utf-8"))
+        return list(document.get("history", ()))
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def _print_report(report: Report, manifest: Manifest, page: Path) -> None:
+    from training.evaluation.evaluate import TOP_K
+
+    study = report.study
+    now, before = study.evaluation, study.uncalibrated
+    print(f"{manifest.name}:{manifest.version}, {study.counts.test:,} test images\n")
+    print(study.classification_report)
+    rows = [("accuracy", f"{now.accuracy:.4f}")]
+    if len(now.classes) > TOP_K:
+        rows.append(("top-5 accuracy", f"{now.top5_accuracy:.4f}"))
+    rows += [
+        ("loss", f"{now.loss:.4f} nats"),
+        ("validation accuracy", f"{study.validation_accuracy:.4f}"),
+        ("training accuracy", f"{study.train_accuracy:.4f}"),
+        (
+            "calibration error",
+            f"{now.expected_calibration_error:.4f} as served at temperature "
+            f"{study.temperature:.4g}, {before.expected_calibration_error:.4f} without",
+        ),
+        ("images per second", f"{study.images_per_s:,.0f} on {report.hardware}"),
+    ]
+    for name, value in rows:
+        print(f"{name:<20} {value}")
+    clean = f"{study.clean_accuracy:.4f} as they are"
+    print(f"\ncorrupted images (of {study.counts.corrupted:,}, {clean})")
+    for line in _robustness_lines(study):
+        print(line)
+    print(f"\nsee {page}")
+
+
+def _robustness_lines(study: Study) -> list[str]:
+    from training.evaluation.corruptions import CORRUPTIONS, SEVERITIES
+    from training.evaluation.plots import spoken
+
+    found = {(score.corruption, score.severity): score.accuracy for score in study.robustness}
+    lines = [" " * 20 + "".join(f"  severity {severity}" for severity in SEVERITIES)]
+    for corruption in CORRUPTIONS:
+        cells = (f"{found[corruption, severity]:>12.4f}" for severity in SEVERITIES)
+        lines.append(f"{spoken(corruption):<20}" + "".join(cells))
+    return lines
