@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from app.artifacts.checksums import verify_files
-from app.artifacts.layout import MODEL, REPORT
 from app.artifacts.manifest import Manifest, read_manifest
-from app.errors import ArtifactError
 from training.commands import OK
 from training.commands.lookup import VERSION_HELP, add_models_dir, find_version
-from training.config import RunConfig
 from training.config_file import ConfigError
-from training.data.dataset import DataError, Dataset
-from training.data.loading import load_dataset
+from training.evaluation.subject import find_subject, load_network, read_history
 
 if TYPE_CHECKING:  # they bring scikit-learn and Matplotlib, which help texts can do without
     from training.evaluation.reports import Report
-    from training.evaluation.study import Execute, Study
-
-logger = logging.getLogger(__name__)
+    from training.evaluation.study import Study
 
 EVALUATIONS = Path("data/evaluations")
 
 _DESCRIPTION = """\
-Runs a published version over the data set that it was trained on, divided as it was then: accuracy,
-precision, recall and F1 of each class, confusion matrix, calibration before and after temperature
-scaling, robustness to noise, blur, brightness and JPEG compression, and images per second.
+Runs a published version over the data set that it was trained on, divided as it was then, or an
+imported one over labelled images of its classes: accuracy, precision, recall and F1 of each class,
+confusion matrix, calibration before and after temperature scaling, robustness to noise, blur,
+brightness and JPEG compression, and images per second.
 
 Writes report.html, metrics.json and the plots into a folder of their own. A published version is
 never changed.
@@ -55,7 +46,8 @@ def add_parser(commands: Any) -> None:
         "--data",
         type=Path,
         metavar="PATH",
-        help="local copy of the data set, as for `run`; without it the public sets are downloaded",
+        help="local copy of the data set, as for `run`; without it the public sets are downloaded, "
+        "and an imported version cannot be judged",
     )
     parser.add_argument(
         "--other-data",
@@ -82,18 +74,17 @@ def handle(arguments: argparse.Namespace) -> int:
     """Evaluate, write, print.
 
     Raises:
-        ArtifactError: There is no such version, or it is damaged or was not trained here.
+        ArtifactError: There is no such version, or it is damaged.
         DataError: The data set cannot be read, or is another one.
-        ConfigError: The output folder is inside a published version.
+        ConfigError: The output folder is inside a published version, or an imported version is to
+            be judged by no data.
     """
     folder = find_version(arguments.models_dir, arguments.version)
     manifest = read_manifest(folder)
     output = arguments.output or EVALUATIONS / f"{manifest.name}-{manifest.version}"
     _check_output(output, folder, arguments.models_dir)
     verify_files(folder, manifest)
-    config = recorded_config(manifest)
-    dataset = load_dataset(config.data, arguments.data, seed=manifest.training.seed)
-    notes = _compare(dataset, manifest, other_data=arguments.other_data)
+    subject = find_subject(manifest, arguments.data, other_data=arguments.other_data)
 
     # TensorFlow looks at this when it is imported: 2 leaves errors and drops the rest.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -104,40 +95,22 @@ def handle(arguments: argparse.Namespace) -> int:
 
     with exact_arithmetic():
         study = study_network(
-            _load(folder / MODEL),
-            dataset,
-            pictures=arguments.pictures or config.publish.samples == "labelled",
+            load_network(folder, manifest),
+            subject.dataset,
+            pictures=arguments.pictures or subject.shows_pictures,
             temperature=manifest.calibration.temperature,
         )
     hardware = describe()
     today = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
     report = Report(
         study,
-        _history(folder),
+        read_history(folder),
         hardware,
-        (*notes, f"Evaluated {today}, on {hardware}; the gate is that of publishing."),
+        (*subject.notes, f"Evaluated {today}, on {hardware}; the gate is that of publishing."),
     )
     write_report(output, report, manifest)
     _print_report(report, manifest, output / PAGE)
     return OK
-
-
-def recorded_config(manifest: Manifest) -> RunConfig:
-    """Return the configuration that a version was trained with.
-
-    Raises:
-        ArtifactError: It was not trained here, or by a release whose configuration was another.
-    """
-    try:
-        return RunConfig.model_validate(manifest.training.config)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise ArtifactError(
-            f"{manifest.name}:{manifest.version} cannot be evaluated: its recorded configuration "
-            f"is not one of keraserve-train run ({where}: {first['msg']}), so there is no telling "
-            "which images it learnt from"
-        ) from error
 
 
 def _check_output(output: Path, folder: Path, models_dir: Path) -> None:
@@ -149,59 +122,6 @@ def _check_output(output: Path, folder: Path, models_dir: Path) -> None:
             )
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is no folder")
-
-
-def _compare(dataset: Dataset, manifest: Manifest, *, other_data: bool) -> tuple[str, ...]:
-    """Return what a reader has to know of the data set; refuse one that cannot be meant."""
-    if dataset.classes != manifest.classes:
-        raise DataError(
-            f"the data set has the classes {', '.join(dataset.classes)}; "
-            f"{manifest.name}:{manifest.version} knows {', '.join(manifest.classes)}"
-        )
-    recorded = manifest.training.dataset_fingerprint
-    if dataset.fingerprint == recorded:
-        return _split_note(manifest)
-    difference = (
-        f"this data set is {dataset.fingerprint}, {manifest.name}:{manifest.version} was trained "
-        f"on {recorded}"
-    )
-    if not other_data:
-        raise DataError(
-            f"{difference}: its test images may be among those that the network learnt from. "
-            "Name the same data with --data, or go on with --other-data"
-        )
-    logger.warning("warning: %s; the test images may have been learnt from", difference)
-    return (f"Other data: {difference}. Test images may be among those that it learnt from.",)
-
-
-def _split_note(manifest: Manifest) -> tuple[str, ...]:
-    if "validation_share" in manifest.training.config.get("data", {}):
-        return ()
-    return (
-        "Trained before validation images were kept apart: it learnt from them, so that the "
-        "validation accuracy says no more than the training accuracy.",
-    )
-
-
-def _load(path: Path) -> Execute:
-    import keras
-
-    from training.keras_networks import executable
-
-    try:
-        network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise ArtifactError(f"{path} cannot be loaded: {error}") from error
-    return executable(network)
-
-
-def _history(folder: Path) -> list[dict[str, float]]:
-    """Return the epochs that the version's own report tells of, if it has one."""
-    try:
-        document = json.loads((folder / REPORT / "metrics.json").read_text(encoding="utf-8"))
-        return list(document.get("history", ()))
-    except (OSError, ValueError, AttributeError):
-        return []
 
 
 def _print_report(report: Report, manifest: Manifest, page: Path) -> None:

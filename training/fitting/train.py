@@ -95,7 +95,7 @@ def fit(
             batches = _batches(config, dataset, phase, devices)
             _begin(model, config, phase, steps=len(batches), done=done)
             model.fit(
-                batches,
+                batches.stream(),
                 initial_epoch=done,
                 epochs=phase.end_epoch,
                 callbacks=[
@@ -110,7 +110,6 @@ def fit(
                     ),
                     *observers,
                 ],
-                shuffle=False,  # TrainingBatches shuffles, in a way that a resumed run can repeat
                 verbose=0,
             )
             done = len(history)

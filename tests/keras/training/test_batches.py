@@ -120,3 +120,18 @@ def test_images_left_out_for_the_devices_are_others_in_each_epoch() -> None:
     shown = {label for epoch in range(8) for label in epoch_of(source, epoch)[1]}
 
     assert shown == set(range(20))
+
+
+def test_stream_gives_the_batches_of_the_epoch_that_was_begun_in_their_order() -> None:
+    source = batches()
+    stream = source.stream()
+
+    assert stream.cardinality() == len(source)  # Keras and its progress know the end
+    assert stream.element_spec[0].shape == (None, 6, 5, 1)
+    for epoch in (0, 3, 1):
+        images, labels = epoch_of(source, epoch)
+        streamed = list(stream.as_numpy_iterator())
+        np.testing.assert_array_equal(np.concatenate([part for part, _ in streamed]), images)
+        np.testing.assert_array_equal(
+            np.concatenate([part for _, part in streamed]).argmax(axis=1), labels
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from tests.keras.training.foreign_networks import (
     write_labels,
 )
 from training.cli import main
+from training.config import DataConfig, InputConfig
+from training.data.loading import load_dataset
 
 pytestmark = [pytest.mark.keras]
 
@@ -101,6 +104,25 @@ def test_manifest_says_what_was_imported_and_no_path_of_this_machine(version: Pa
     assert record.config["import"]["mean"] == list(MEAN)
     assert record.command.startswith("keraserve-train import theirs")
     assert str(version.parents[2]) not in (version / "manifest.json").read_text()
+
+
+def test_imported_version_is_evaluated_on_labelled_images_of_its_classes(
+    version: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = write_class_folders(tmp_path / "pictures", parts={"train": 8, "test": 6}, size=16)
+    words = ["evaluate", str(version), "--data", str(pictures), "--output", str(tmp_path / "out")]
+
+    assert main(words) == 0
+
+    assert "theirs:1, 18 test images" in capsys.readouterr().out
+    spec = read_manifest(version).input.spec
+    wanted = DataConfig(dataset="images", input=InputConfig(height=spec.height, width=spec.width))
+    test = load_dataset(wanted, pictures, seed=0).test
+    scores = expected_scores(make_network(), test.images)
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    accuracy = float(np.mean(scores.argmax(axis=1) == test.labels))
+    assert document["metrics"]["test_accuracy"] == pytest.approx(accuracy)
+    assert "Imported: nothing is known" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_samples_are_generated_where_none_are_given(version: Path) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import ArtifactError
-from tests.factories.versions import Defect, make_manifest, make_version
+from tests.factories.versions import Defect, edit_manifest, make_manifest, make_version
 from training.commands import evaluate
-from training.commands.evaluate import recorded_config
 from training.config_file import ConfigError
 
 
@@ -34,11 +33,13 @@ def test_damaged_version_is_not_evaluated(tmp_path: Path) -> None:
         run(tmp_path, "cifar10")
 
 
-def test_version_that_was_not_trained_here_cannot_be_evaluated() -> None:
-    with pytest.raises(
-        ArtifactError, match=r"cifar10:1 cannot be evaluated: .*which images it learnt from"
-    ):
-        recorded_config(make_manifest())
+def test_imported_version_needs_data_to_be_judged_by(tmp_path: Path) -> None:
+    record = make_manifest().training.model_copy(update={"dataset": "imported"})
+    folder = make_version(tmp_path, "theirs")
+    edit_manifest(folder, training=record.model_dump(mode="json"))
+
+    with pytest.raises(ConfigError, match=r"theirs:1 was imported, .*--data names labelled images"):
+        run(tmp_path, "theirs", "--output", str(tmp_path.parent / "out"))
 
 
 @pytest.mark.parametrize("place", ["cifar10/1/report", "cifar10/7", "."])

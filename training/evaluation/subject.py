@@ -1,0 +1,191 @@
+"""What an evaluation is about: a published version, and the images that it can be judged by."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import ValidationError
+
+from app.artifacts.layout import REPORT
+from app.artifacts.manifest import Manifest
+from app.errors import ArtifactError
+from training.config import DataConfig, InputConfig, RunConfig
+from training.config_file import ConfigError
+from training.data.dataset import DataError, Dataset, Split
+from training.data.loading import load_dataset
+from training.fitting.run_directory import EpochRecord
+
+if TYPE_CHECKING:  # it brings scikit-learn, which help texts can do without
+    from training.evaluation.study import Execute
+
+logger = logging.getLogger(__name__)
+
+IMPORTED = "imported"
+"""In the place of a data set's name, in the manifest of a version that was not trained here."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """Images to judge a version by.
+
+    Attributes:
+        dataset: The images, with the classes in the order of the version.
+        shows_pictures: Whether the version was published with pictures of its data set.
+        notes: Sentences that a reader must know before the figures.
+    """
+
+    dataset: Dataset
+    shows_pictures: bool
+    notes: tuple[str, ...] = ()
+
+
+def find_subject(manifest: Manifest, path: Path | None, *, other_data: bool) -> Subject:
+    """Read the data set that a version was trained on, or any for one that was imported.
+
+    Args:
+        manifest: Of the version.
+        path: As for ``load_dataset``; an imported version needs it.
+        other_data: Go on with another data set than that of the training.
+
+    Raises:
+        ArtifactError: The version was trained by a release whose configuration was another.
+        ConfigError: It was imported, and ``path`` is missing.
+        DataError: The data set cannot be read, has other classes, or is another one.
+    """
+    if manifest.training.dataset == IMPORTED:
+        return _foreign(manifest, path)
+    config = recorded_config(manifest)
+    dataset = load_dataset(config.data, path, seed=manifest.training.seed)
+    if dataset.classes != manifest.classes:
+        raise _other_classes(dataset, manifest)
+    notes = _compare(dataset, manifest, other_data=other_data)
+    return Subject(dataset, config.publish.samples == "labelled", notes)
+
+
+def recorded_config(manifest: Manifest) -> RunConfig:
+    """Return the configuration that a version was trained with.
+
+    Raises:
+        ArtifactError: It was trained by a release whose configuration was another.
+    """
+    try:
+        return RunConfig.model_validate(manifest.training.config)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise ArtifactError(
+            f"{manifest.name}:{manifest.version} cannot be evaluated: its recorded configuration "
+            f"is not one of keraserve-train run ({where}: {first['msg']}), so there is no telling "
+            "which images it learnt from"
+        ) from error
+
+
+def load_network(folder: Path, manifest: Manifest) -> Execute:
+    """Return the network of a version as a function on arrays, without its temperature.
+
+    Raises:
+        ArtifactError: It cannot be loaded.
+    """
+    import tensorflow as tf
+
+    from app.runtime.saved_model import load_frozen_graph
+    from app.runtime.tensorflow_engine import load_model
+    from training.keras_networks import executable
+
+    path = folder / manifest.network_file
+    if manifest.format == "keras":
+        return executable(load_model(path))
+    graph = load_frozen_graph(path, manifest.input.spec, len(manifest.classes))
+    return lambda images: graph(tf.constant(images)).numpy()
+
+
+def read_history(folder: Path) -> list[EpochRecord]:
+    """Return the epochs that the version's own report tells of, if it has one."""
+    try:
+        document = json.loads((folder / REPORT / "metrics.json").read_text(encoding="utf-8"))
+        return list(document.get("history", ()))
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def _foreign(manifest: Manifest, path: Path | None) -> Subject:
+    if path is None:
+        raise ConfigError(
+            f"{manifest.name}:{manifest.version} was imported, so there is no data set on record "
+            "to judge it by; --data names labelled images that it has not learnt from"
+        )
+    spec = manifest.input.spec
+    size = InputConfig(
+        height=spec.height,
+        width=spec.width,
+        channels=manifest.input.channels,
+        resize=spec.resize,
+        interpolation=spec.interpolation,
+    )
+    config = DataConfig(dataset="images", input=size)
+    dataset = _in_order(load_dataset(config, path, seed=manifest.training.seed), manifest)
+    note = (
+        "Imported: nothing is known of the images that it learnt from, so the training and "
+        "validation accuracy are of parts of these data, and the temperature is fitted to none "
+        "of them."
+    )
+    return Subject(dataset, shows_pictures=True, notes=(note,))
+
+
+def _in_order(dataset: Dataset, manifest: Manifest) -> Dataset:
+    """Return the data set with its classes in the order of the version's."""
+    if dataset.classes == tuple(map(str, range(len(manifest.classes)))):  # ids, without names
+        return replace(dataset, classes=manifest.classes)
+    if set(dataset.classes) != set(manifest.classes):
+        raise _other_classes(dataset, manifest)
+    order = np.array([manifest.classes.index(name) for name in dataset.classes])
+
+    def relabelled(split: Split) -> Split:
+        return Split(split.images, order[split.labels])
+
+    return replace(
+        dataset,
+        classes=manifest.classes,
+        train=relabelled(dataset.train),
+        validation=relabelled(dataset.validation),
+        test=relabelled(dataset.test),
+    )
+
+
+def _other_classes(dataset: Dataset, manifest: Manifest) -> DataError:
+    return DataError(
+        f"the data set has the classes {', '.join(dataset.classes)}; "
+        f"{manifest.name}:{manifest.version} knows {', '.join(manifest.classes)}"
+    )
+
+
+def _compare(dataset: Dataset, manifest: Manifest, *, other_data: bool) -> tuple[str, ...]:
+    """Return what a reader has to know of the data set; refuse one that cannot be meant."""
+    recorded = manifest.training.dataset_fingerprint
+    if dataset.fingerprint == recorded:
+        return _split_note(manifest)
+    difference = (
+        f"this data set is {dataset.fingerprint}, {manifest.name}:{manifest.version} was trained "
+        f"on {recorded}"
+    )
+    if not other_data:
+        raise DataError(
+            f"{difference}: its test images may be among those that the network learnt from. "
+            "Name the same data with --data, or go on with --other-data"
+        )
+    logger.warning("warning: %s; the test images may have been learnt from", difference)
+    return (f"Other data: {difference}. Test images may be among those that it learnt from.",)
+
+
+def _split_note(manifest: Manifest) -> tuple[str, ...]:
+    if "validation_share" in manifest.training.config.get("data", {}):
+        return ()
+    return (
+        "Trained before validation images were kept apart: it learnt from them, so that the "
+        "validation accuracy says no more than the training accuracy.",
+    )
