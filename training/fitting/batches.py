@@ -90,9 +90,13 @@ class TrainingBatches:
     def stream(self) -> tf.data.Dataset:
         """Return the batches in their order, made ahead of the device by a few threads.
 
-        Each iteration gives those of the epoch that was begun last. A ``keras.utils.PyDataset``
-        would do as much, but lets TensorFlow tune how far ahead it works (Keras 3.15): that was
-        seen to wait for seconds at the end of epochs.
+        Each iteration gives those of the epoch that was begun last.
+
+        Nothing in it is tuned while it runs. TensorFlow's tuning has a thread that sleeps for ever
+        longer, and an iterator that is let go of waits for it: in TensorFlow 2.21 the end of an
+        epoch was seen to last from 5 to 12 seconds longer, in every tenth of them or more
+        (``RootDataset::Iterator::~Iterator`` in ``Model::OptimizeLoop``). A ``keras.utils.
+        PyDataset`` would do without this method, but is always tuned.
         """
         height, width, channels = self._split.images.shape[1:]
 
@@ -105,7 +109,9 @@ class TrainingBatches:
             return images, labels
 
         batches = tf.data.Dataset.range(len(self)).map(make, num_parallel_calls=_THREADS)
-        return batches.prefetch(_READY)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return batches.prefetch(_READY).with_options(options)
 
     def begin_epoch(self, epoch: int) -> None:
         """Put the images in the order of ``epoch``, counted from 0."""

@@ -110,6 +110,7 @@ def fit(
                     ),
                     *observers,
                 ],
+                shuffle=False,  # batches come shuffled, in a way that a resumed run can repeat
                 verbose=0,
             )
             done = len(history)
