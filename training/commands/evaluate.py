@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from app.artifacts.checksums import verify_files
 from app.artifacts.manifest import Manifest, read_manifest
 from training.commands import OK
 from training.commands.lookup import VERSION_HELP, add_models_dir, find_version
+from training.commands.quiet import import_tensorflow
 from training.config_file import ConfigError
 from training.evaluation.subject import find_subject, load_network, read_history
 
@@ -86,8 +86,7 @@ def handle(arguments: argparse.Namespace) -> int:
     verify_files(folder, manifest)
     subject = find_subject(manifest, arguments.data, other_data=arguments.other_data)
 
-    # TensorFlow looks at this when it is imported: 2 leaves errors and drops the rest.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import_tensorflow()
     from training.evaluation.reports import PAGE, Report, write_report
     from training.evaluation.study import study_network
     from training.fitting.hardware import describe

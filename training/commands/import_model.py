@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +12,7 @@ from app.artifacts.manifest import NAME_PATTERN, read_manifest
 from app.types import Interpolation, ResizeMode
 from training.commands import OK, PROGRAM
 from training.commands.lookup import add_models_dir
+from training.commands.quiet import import_tensorflow
 from training.data.class_names import parse_class_names
 from training.data.dataset import DataError
 from training.importing.options import ImportOptions
@@ -81,8 +81,7 @@ def handle(arguments: argparse.Namespace) -> int:
         GateError: The network misses the accuracy, or the service refuses it.
     """
     classes = _read_classes(arguments.classes)
-    # TensorFlow looks at this when it is imported, as in `run`.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import_tensorflow()
     from training.importing.importer import SAMPLE_ACCURACY, ImportRequest, import_network
 
     options = ImportOptions(

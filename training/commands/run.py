@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from app.artifacts.manifest import Manifest, read_manifest
 from training.commands import INTERRUPTED, OK, PROGRAM
 from training.commands.lookup import add_models_dir
 from training.commands.messages import fail
+from training.commands.quiet import import_tensorflow
 from training.config import RunConfig
 from training.config_file import built_in_names, load_config
-from training.data.dataset import Dataset
 from training.data.loading import load_dataset
 from training.data.public import INPUT_SPECS
 from training.fitting.run_directory import RunDirectory
@@ -111,9 +110,7 @@ def handle(arguments: argparse.Namespace) -> int:
 
 
 def _train_and_publish(arguments: argparse.Namespace, config: RunConfig, run: RunDirectory) -> Path:
-    # TensorFlow looks at this when it is imported: 2 leaves errors, and drops a page of notes on
-    # CPU instructions and missing CUDA libraries.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import_tensorflow()
     from training.architectures import check_architecture
     from training.fitting.callbacks import TrainingDivergedError
     from training.publishing.provenance import repeatable_command
@@ -127,7 +124,6 @@ def _train_and_publish(arguments: argparse.Namespace, config: RunConfig, run: Ru
         logger.info("the last run is published, training anew", extra={"version": published})
     if published is not None or arguments.fresh:
         run.clear()
-    print(_describe(dataset), flush=True)
     options = RunOptions(
         models_dir=arguments.models_dir,
         command=repeatable_command(
@@ -139,14 +135,6 @@ def _train_and_publish(arguments: argparse.Namespace, config: RunConfig, run: Ru
         return execute_run(config, dataset, run, options)
     except TrainingDivergedError as error:
         raise GateError(str(error)) from error
-
-
-def _describe(dataset: Dataset) -> str:
-    source = f" ({' and '.join(dataset.split_off)} split off)" if dataset.split_off else ""
-    return (
-        f"{dataset.name}: {len(dataset.classes)} classes; {len(dataset.train):,} training, "
-        f"{len(dataset.validation):,} validation and {len(dataset.test):,} test images{source}"
-    )
 
 
 def _summary(folder: Path, manifest: Manifest, models_dir: Path) -> str:

@@ -111,6 +111,17 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     split_off: tuple[str, ...] = ()
 
+    @property
+    def summary(self) -> str:
+        """How many images there are of what, as one line."""
+        source = f" ({' and '.join(self.split_off)} split off)" if self.split_off else ""
+        skipped = f", {len(self.skipped):,} unreadable" if self.skipped else ""
+        return (
+            f"{self.name}: {len(self.classes)} classes; {len(self.train):,} training, "
+            f"{len(self.validation):,} validation and {len(self.test):,} test images"
+            f"{source}{skipped}"
+        )
+
 
 def _feed(digest: hashlib._Hash, split: Split) -> None:
     digest.update(np.ascontiguousarray(split.images).data)

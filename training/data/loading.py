@@ -69,16 +69,7 @@ def load_dataset(config: DataConfig, path: Path | None = None, *, seed: int) -> 
                       skipped=skipped, split_off=split_off)  # fmt: skip
     if wanted.classes is None:
         warn_of_duplicates(dataset)
-    logger.info(
-        "data set read",
-        extra={
-            "classes": len(classes),
-            "train": len(dataset.train),
-            "validation": len(dataset.validation),
-            "test": len(dataset.test),
-            "unreadable": len(skipped),
-        },
-    )
+    logger.info("%s", dataset.summary)
     return dataset
 
 

@@ -154,10 +154,11 @@ def test_same_command_trains_the_next_version_and_compares_it_with_the_first(
 
     assert main(command(workspace, images_path, "--set", "gate.min_test_accuracy=0.75")) == 0
 
-    output = capsys.readouterr().out.splitlines()
-    assert output[0] == (
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[0] == (
         "images: 3 classes; 135 training, 15 validation and 60 test images (validation split off)"
     )
+    output = printed.out.splitlines()
     folder = version.with_name("2")
     assert output[-1].startswith(f"published {folder}: test accuracy ")
     assert f"see {folder}/report/report.html; to serve it: keraserve serve" in output[-1]
