@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from app.errors import ArtifactError
 from app.types import ImageArray, ScoreArray
 
 
@@ -30,6 +32,18 @@ def executable(network: keras.Model) -> Callable[[ImageArray], ScoreArray]:
         return scores
 
     return execute
+
+
+def load_published(path: Path) -> keras.Model:
+    """Read the ``.keras`` file of a version, in safe mode: nothing in it is executed.
+
+    Raises:
+        ArtifactError: It cannot be read, or holds code such as a Lambda layer.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise ArtifactError(f"{path} cannot be loaded: {error}") from error
 
 
 def non_finite_weights(network: keras.Model) -> int:

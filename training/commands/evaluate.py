@@ -12,8 +12,8 @@ from app.artifacts.manifest import Manifest, read_manifest
 from training.commands import OK
 from training.commands.lookup import VERSION_HELP, add_models_dir, find_version
 from training.commands.quiet import import_tensorflow
+from training.commands.subject import find_subject, load_network, read_history
 from training.config_file import ConfigError
-from training.evaluation.subject import find_subject, load_network, read_history
 
 if TYPE_CHECKING:  # they bring scikit-learn and Matplotlib, which help texts can do without
     from training.evaluation.reports import Report

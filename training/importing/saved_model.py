@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -90,6 +91,28 @@ class FrozenGraph:
             tensors.tensor_shape.CopyFrom(tensor.shape.as_proto())
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(saved.SerializeToString(deterministic=True))
+
+
+def read_frozen(path: Path) -> FrozenGraph:
+    """Read what ``FrozenGraph.write`` wrote into a version whose checksums are right.
+
+    Raises:
+        ArtifactError: It is no such file, or could do more than compute.
+    """
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString(path.read_bytes())
+        (meta_graph,) = saved.meta_graphs
+        signature = meta_graph.signature_def[SIGNATURE]
+        image, scores = signature.inputs["image"].name, signature.outputs["scores"].name
+        refuse_impure(meta_graph.graph_def, roots=[image, scores])
+        imported = tf.compat.v1.wrap_function(
+            lambda: tf.graph_util.import_graph_def(meta_graph.graph_def, name=""), []
+        )
+        element = imported.graph.as_graph_element
+        return FrozenGraph(imported.prune([element(image)], [element(scores)]))
+    except (OSError, DecodeError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise ArtifactError(f"{path} cannot be loaded: {error}") from error
 
 
 def load_saved_model(folder: Path) -> Served:

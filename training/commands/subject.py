@@ -91,17 +91,13 @@ def load_network(folder: Path, manifest: Manifest) -> Execute:
     Raises:
         ArtifactError: It cannot be loaded.
     """
-    import tensorflow as tf
-
-    from app.runtime.saved_model import load_frozen_graph
-    from app.runtime.tensorflow_engine import load_model
-    from training.keras_networks import executable
+    from training.importing.saved_model import read_frozen
+    from training.keras_networks import executable, load_published
 
     path = folder / manifest.network_file
     if manifest.format == "keras":
-        return executable(load_model(path))
-    graph = load_frozen_graph(path, manifest.input.spec, len(manifest.classes))
-    return lambda images: graph(tf.constant(images)).numpy()
+        return executable(load_published(path))
+    return read_frozen(path).execute
 
 
 def read_history(folder: Path) -> list[EpochRecord]:

@@ -10,8 +10,8 @@ from app.artifacts.manifest import Manifest, ManifestInput
 from app.errors import ArtifactError
 from tests.factories.datasets import write_class_folders
 from tests.factories.versions import make_manifest
+from training.commands.subject import find_subject, read_history, recorded_config
 from training.data.dataset import DataError
-from training.evaluation.subject import find_subject, read_history, recorded_config
 
 
 def imported(*classes: str) -> Manifest:
