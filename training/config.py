@@ -13,6 +13,8 @@ from app.types import InputSpec, Interpolation, ResizeMode
 OptimizerName = Literal["sgd", "rmsprop", "adam", "adamw", "adagrad", "adadelta"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
+_VERSION = NAME_PATTERN.removesuffix("$") + r":[1-9][0-9]{0,17}$"
+
 _DECAYING: tuple[OptimizerName, ...] = ("sgd", "adamw")
 
 
@@ -193,6 +195,27 @@ class FitConfig(_Section):
     seed: int = Field(default=0, ge=0, description="Same seed, same machine: same weights.")
 
 
+class DistillationConfig(_Section):
+    """Learning from the probabilities of a network that is better, and perhaps too slow to serve.
+
+    G. Hinton, O. Vinyals, J. Dean: Distilling the Knowledge in a Neural Network. 2015.
+    """
+
+    teacher: str | None = Field(
+        default=None,
+        pattern=_VERSION,
+        description="Published version to learn from, as `NAME:NUMBER`; it must know the same "
+        "classes, take the same input, and not have seen the images that this run keeps apart.",
+    )
+    share: float = Field(
+        default=0.7,
+        gt=0,
+        le=1,
+        description="Share of each label that is the teacher's probabilities of the augmented "
+        "image; the rest is the image's class.",
+    )
+
+
 class GateConfig(_Section):
     """What a run must reach to be published. Accuracies are those of images as they are."""
 
@@ -235,6 +258,7 @@ class RunConfig(_Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     fit: FitConfig
+    distillation: DistillationConfig = DistillationConfig()
     gate: GateConfig = GateConfig()
     publish: PublishConfig = PublishConfig()
 

@@ -28,6 +28,7 @@ from training.publishing.gate import Measured, judge, require_numbers
 from training.publishing.predecessor import published_accuracy
 from training.publishing.provenance import clean_commit, training_record
 from training.publishing.samples import choose_samples
+from training.publishing.teacher import load_teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,12 @@ def execute_run(
         GateError: The network is not good enough, or damaged.
         TrainingDivergedError: The loss became NaN or infinite.
         DataError: The run was begun with another data set.
+        ConfigError: Its teacher cannot be one.
     """
+    teacher = load_teacher(config, dataset, options.models_dir)
     origin = run.begin(Origin(dataset.fingerprint, clean_commit(Path(__file__).parent), describe()))
-    trained = fit(config, dataset, run, observers=observers(run, config, dataset))
+    watching = observers(run, config, dataset)
+    trained = fit(config, dataset, run, observers=watching, teacher=teacher)
     with exact_arithmetic():
         export = _export(config, dataset, run, trained, origin, options)
     folder = publish(export, config, dataset, options.models_dir)

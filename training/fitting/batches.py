@@ -12,6 +12,7 @@ from app.types import ImageArray
 from training.config import AugmentationConfig
 from training.data.dataset import Split
 from training.fitting.augmentation import augment, mix_up
+from training.fitting.teacher import Teacher
 
 _TOSSES = -1 % 2**32
 """Stands for an epoch in the seed of the tosses that mirror images: no epoch has this number."""
@@ -46,6 +47,7 @@ class TrainingBatches:
         batch_size: int,
         seed: int,
         devices: int = 1,
+        teacher: Teacher | None = None,
     ) -> None:
         """Start at epoch 0.
 
@@ -58,6 +60,7 @@ class TrainingBatches:
             devices: Over which each batch is divided; they need the same number of images, at
                 least one. So batches are made a multiple of it, and up to ``devices - 1`` images of
                 an epoch are left out, others in each.
+            teacher: Who else is asked what the images show.
         """
         self._split = split
         self._classes = classes
@@ -65,6 +68,7 @@ class TrainingBatches:
         self._batch_size = batch_size - batch_size % devices
         self._count = len(split) - len(split) % devices  # images of an epoch
         self._seed = seed
+        self._teacher = teacher
         self._tosses = np.random.default_rng([seed, _TOSSES]).random(len(split)) < 0.5
         self.begin_epoch(0)
 
@@ -85,6 +89,8 @@ class TrainingBatches:
         labels = np.eye(self._classes, dtype=np.float32)[self._split.labels[rows]]
         if self._augmentation.mixup_alpha:
             images, labels = mix_up(images, labels, self._augmentation.mixup_alpha, rng)
+        if self._teacher is not None:
+            labels = self._teacher.blend(images, labels)
         return images, labels
 
     def stream(self) -> tf.data.Dataset:
@@ -111,6 +117,8 @@ class TrainingBatches:
         batches = tf.data.Dataset.range(len(self)).map(make, num_parallel_calls=_THREADS)
         options = tf.data.Options()
         options.autotune.enabled = False
+        # Threads of its own: those of TensorFlow must be free to do what a teacher asks for.
+        options.threading.private_threadpool_size = _THREADS
         return batches.prefetch(_READY).with_options(options)
 
     def begin_epoch(self, epoch: int) -> None:

@@ -20,6 +20,7 @@ from training.fitting.course import Phase, best_epoch, phases, should_stop
 from training.fitting.hardware import preferred_precision, training_strategy
 from training.fitting.optimizers import make_optimizer
 from training.fitting.run_directory import EpochRecord, RunDirectory
+from training.fitting.teacher import Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def fit(
     *,
     observers: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
+    teacher: Teacher | None = None,
 ) -> TrainedNetwork:
     """Train, or go on training, until the run's epochs are done or nothing improves any more.
 
@@ -63,6 +65,7 @@ def fit(
         observers: Told of epochs and batches. At an epoch's end its record is saved, and in
             ``logs``.
         strategy: Over which devices batches are divided; all GPUs of the machine by default.
+        teacher: Whose probabilities are mixed into the labels.
 
     Raises:
         TrainingDivergedError: The loss became NaN or infinite.
@@ -92,7 +95,7 @@ def fit(
         for phase in phases(config):
             if done >= phase.end_epoch or _has_stopped(config, phase, history):
                 continue
-            batches = _batches(config, dataset, phase, devices)
+            batches = _batches(config, dataset, phase, devices, teacher)
             _begin(model, config, phase, steps=len(batches), done=done)
             model.fit(
                 batches.stream(),
@@ -133,7 +136,9 @@ def _require_images(config: RunConfig, dataset: Dataset, devices: int) -> None:
         )
 
 
-def _batches(config: RunConfig, dataset: Dataset, phase: Phase, devices: int) -> TrainingBatches:
+def _batches(
+    config: RunConfig, dataset: Dataset, phase: Phase, devices: int, teacher: Teacher | None
+) -> TrainingBatches:
     unmixed = config.augmentation.model_copy(update={"mixup_alpha": 0.0})
     return TrainingBatches(
         dataset.train,
@@ -142,6 +147,7 @@ def _batches(config: RunConfig, dataset: Dataset, phase: Phase, devices: int) ->
         batch_size=config.fit.batch_size,
         seed=config.fit.seed,
         devices=devices,
+        teacher=teacher,
     )
 
 

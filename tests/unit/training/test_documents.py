@@ -31,7 +31,7 @@ def default_of(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     default = field.get_default(call_default_factory=True)
-    if isinstance(default, dict):
+    if default is None or isinstance(default, dict):
         return "none"
     return str(default).lower() if isinstance(default, bool) else f"{default}"
 

@@ -169,6 +169,18 @@ def test_same_command_trains_the_next_version_and_compares_it_with_the_first(
     assert json.loads((run / "published.json").read_text()) == {"version": 2}
 
 
+def test_run_learns_from_a_published_version_and_says_so(
+    version: Path, workspace: Path, images_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    student = ["--set", "name=student", "--set", "distillation.teacher=shapes:1"]
+
+    assert main(command(workspace, images_path, *student)) == 0
+
+    assert "learning from a teacher  teacher=shapes:1" in capsys.readouterr().err
+    record = read_manifest(version.parents[1] / "student" / "1").training
+    assert record.config["distillation"] == {"teacher": "shapes:1", "share": 0.7}
+
+
 def test_network_worse_than_the_published_one_is_refused(
     version: Path, workspace: Path, images_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
