@@ -131,7 +131,9 @@ class OptimizerConfig(_Section):
         ge=0,
         lt=1,
         description="Keep an exponential moving average of the weights with this momentum per "
-        "step, and validate and publish it. 0 is off, 0.999 averages about 1,000 steps.",
+        "step, and validate and publish it. 0 is off, 0.999 averages about 1,000 steps. Where "
+        "there is batch normalisation, let the rate fall to 0: its statistics are those of the "
+        "last weights.",
     )
 
 
