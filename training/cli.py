@@ -70,6 +70,11 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         # it, Python would report the rest that is still buffered at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:  # of the disk: what the user named, or what there is no room for
+        if error.strerror is None:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        return fail(f"{place}{error.strerror}", UNUSABLE_INPUT)
     return code
 
 

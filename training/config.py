@@ -209,6 +209,12 @@ class DistillationConfig(_Section):
         description="Published version to learn from, as `NAME:NUMBER`; it must know the same "
         "classes, take the same input, and not have seen the images that this run keeps apart.",
     )
+    teacher_sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Of the file of its network: another teacher is refused. The record of a "
+        "published version has it.",
+    )
     share: float = Field(
         default=0.7,
         gt=0,
@@ -284,6 +290,8 @@ class RunConfig(_Section):
                 "fit.plain_epochs are the last ones of a run of known length: they cannot be "
                 "combined with fit.early_stopping_epochs"
             )
+        if self.distillation.teacher is None and self.distillation != DistillationConfig():
+            raise ValueError("distillation has no effect without distillation.teacher")
         if self.optimizer.weight_decay and self.optimizer.name not in _DECAYING:
             raise ValueError(
                 "optimizer.weight_decay has no effect but with " + " and ".join(_DECAYING)

@@ -15,6 +15,7 @@ from training.evaluation.study import study_network
 from training.fitting.hardware import describe
 from training.fitting.observers import observers
 from training.fitting.run_directory import Origin, RunDirectory, replace_file
+from training.fitting.teacher import Teacher
 from training.fitting.train import TrainedNetwork, fit
 from training.keras_networks import exact_arithmetic, executable, non_finite_weights
 from training.publishing.export import (
@@ -28,7 +29,6 @@ from training.publishing.gate import Measured, judge, require_numbers
 from training.publishing.predecessor import published_accuracy
 from training.publishing.provenance import clean_commit, training_record
 from training.publishing.samples import choose_samples
-from training.publishing.teacher import load_teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,11 @@ class RunOptions:
 
 
 def execute_run(
-    config: RunConfig, dataset: Dataset, run: RunDirectory, options: RunOptions
+    config: RunConfig,
+    dataset: Dataset,
+    run: RunDirectory,
+    options: RunOptions,
+    teacher: Teacher | None = None,
 ) -> Path:
     """Train what is left to train, evaluate, pass the gate, publish; return the version's folder.
 
@@ -57,11 +61,16 @@ def execute_run(
     Raises:
         GateError: The network is not good enough, or damaged.
         TrainingDivergedError: The loss became NaN or infinite.
-        DataError: The run was begun with another data set.
-        ConfigError: Its teacher cannot be one.
+        DataError: The run was begun with another data set, or another teacher.
     """
-    teacher = load_teacher(config, dataset, options.models_dir)
-    origin = run.begin(Origin(dataset.fingerprint, clean_commit(Path(__file__).parent), describe()))
+    origin = run.begin(
+        Origin(
+            dataset.fingerprint,
+            clean_commit(Path(__file__).parent),
+            describe(),
+            None if teacher is None else teacher.sha256,
+        )
+    )
     watching = observers(run, config, dataset)
     trained = fit(config, dataset, run, observers=watching, teacher=teacher)
     with exact_arithmetic():
@@ -93,7 +102,7 @@ def _export(
         validation_accuracy=study.validation_accuracy,
         test_accuracy=study.evaluation.accuracy,
         published_accuracy=published_accuracy(
-            options.models_dir, config.name, dataset, manifest_input(dataset.spec)
+            options.models_dir, config, dataset, manifest_input(dataset.spec)
         ),
     )
     return Export(

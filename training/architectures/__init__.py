@@ -68,7 +68,7 @@ def check_architecture(
 ) -> None:
     """Find what is wrong with name and options, before a data set is read for them.
 
-    A pretrained network is built once at its smallest size, which fetches its weights.
+    The network is built once at its smallest size; a pretrained one fetches its weights for it.
 
     Args:
         config: Which network, and its sizes.
@@ -81,9 +81,8 @@ def check_architecture(
     architecture = _look_up(config)
     if input_shape is not None:
         _check_size(config.name, architecture, input_shape)
-    if architecture.pretrained:
-        side = architecture.min_side
-        _build(config.name, architecture, (side, side, 3), 2, config.options)
+    side = architecture.min_side
+    _build(config.name, architecture, (side, side, 3), 2, config.options)
 
 
 def _look_up(config: ArchitectureConfig) -> Architecture:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.artifacts.checksums import verify_files
+from app.artifacts.layout import REPORT_PAGE
 from app.artifacts.manifest import Manifest, read_manifest
 from training.commands import OK
 from training.commands.lookup import VERSION_HELP, add_models_dir, find_version
+from training.commands.places import require_writable
 from training.commands.quiet import import_tensorflow
-from training.commands.subject import find_subject, load_network, read_history
+from training.commands.subject import find_subject, read_history
 from training.config_file import ConfigError
 
 if TYPE_CHECKING:  # they bring scikit-learn and Matplotlib, which help texts can do without
@@ -86,11 +88,13 @@ def handle(arguments: argparse.Namespace) -> int:
     verify_files(folder, manifest)
     subject = find_subject(manifest, arguments.data, other_data=arguments.other_data)
 
+    require_writable(output)
     import_tensorflow()
     from training.evaluation.reports import PAGE, Report, write_report
     from training.evaluation.study import study_network
     from training.fitting.hardware import describe
     from training.keras_networks import exact_arithmetic
+    from training.published_networks import load_network
 
     with exact_arithmetic():
         study = study_network(
@@ -121,6 +125,10 @@ def _check_output(output: Path, folder: Path, models_dir: Path) -> None:
             )
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is no folder")
+    if output.is_dir() and any(output.iterdir()) and not (output / REPORT_PAGE).is_file():
+        raise ConfigError(
+            f"--output {output} holds other files, which a report might replace; name a new folder"
+        )
 
 
 def _print_report(report: Report, manifest: Manifest, page: Path) -> None:

@@ -12,6 +12,7 @@ from app.artifacts.manifest import Manifest, read_manifest
 from training.commands import INTERRUPTED, OK, PROGRAM
 from training.commands.lookup import add_models_dir
 from training.commands.messages import fail
+from training.commands.places import require_writable
 from training.commands.quiet import import_tensorflow
 from training.config import RunConfig
 from training.config_file import built_in_names, load_config
@@ -114,11 +115,14 @@ def _train_and_publish(arguments: argparse.Namespace, config: RunConfig, run: Ru
     from training.architectures import check_architecture
     from training.fitting.callbacks import TrainingDivergedError
     from training.publishing.provenance import repeatable_command
+    from training.publishing.teacher import load_teacher
     from training.run import RunOptions, execute_run
 
     spec = config.data.input.spec if config.data.input else INPUT_SPECS[config.data.dataset]
     check_architecture(config.architecture, spec.shape)
     dataset = load_dataset(config.data, arguments.data, seed=config.fit.seed)
+    require_writable(arguments.models_dir)
+    teacher = load_teacher(config, dataset, arguments.models_dir)
     published = run.published_version()
     if published is not None:
         logger.info("the last run is published, training anew", extra={"version": published})
@@ -132,7 +136,7 @@ def _train_and_publish(arguments: argparse.Namespace, config: RunConfig, run: Ru
         force=arguments.force,
     )
     try:
-        return execute_run(config, dataset, run, options)
+        return execute_run(config, dataset, run, options, teacher)
     except TrainingDivergedError as error:
         raise GateError(str(error)) from error
 

@@ -6,7 +6,6 @@ import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import ValidationError
@@ -19,9 +18,6 @@ from training.config_file import ConfigError
 from training.data.dataset import DataError, Dataset, Split
 from training.data.loading import load_dataset
 from training.fitting.run_directory import EpochRecord
-
-if TYPE_CHECKING:  # it brings scikit-learn, which help texts can do without
-    from training.evaluation.study import Execute
 
 logger = logging.getLogger(__name__)
 
@@ -85,21 +81,6 @@ def recorded_config(manifest: Manifest) -> RunConfig:
         ) from error
 
 
-def load_network(folder: Path, manifest: Manifest) -> Execute:
-    """Return the network of a version as a function on arrays, without its temperature.
-
-    Raises:
-        ArtifactError: It cannot be loaded.
-    """
-    from training.importing.saved_model import read_frozen
-    from training.keras_networks import executable, load_published
-
-    path = folder / manifest.network_file
-    if manifest.format == "keras":
-        return executable(load_published(path))
-    return read_frozen(path).execute
-
-
 def read_history(folder: Path) -> list[EpochRecord]:
     """Return the epochs that the version's own report tells of, if it has one."""
     try:
@@ -125,6 +106,8 @@ def _foreign(manifest: Manifest, path: Path | None) -> Subject:
     )
     config = DataConfig(dataset="images", input=size)
     dataset = _in_order(load_dataset(config, path, seed=manifest.training.seed), manifest)
+    if "test" in dataset.split_off:  # nothing is to be learnt here: all images can judge
+        dataset = replace(dataset, test=_all_images(dataset))
     note = (
         "Imported: nothing is known of the images that it learnt from, so the training and "
         "validation accuracy are of parts of these data, and the temperature is fitted to none "
@@ -133,11 +116,19 @@ def _foreign(manifest: Manifest, path: Path | None) -> Subject:
     return Subject(dataset, shows_pictures=True, notes=(note,))
 
 
+def _all_images(dataset: Dataset) -> Split:
+    parts = (dataset.train, dataset.validation, dataset.test)
+    return Split(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )
+
+
 def _in_order(dataset: Dataset, manifest: Manifest) -> Dataset:
     """Return the data set with its classes in the order of the version's."""
-    if dataset.classes == tuple(map(str, range(len(manifest.classes)))):  # ids, without names
-        return replace(dataset, classes=manifest.classes)
     if set(dataset.classes) != set(manifest.classes):
+        if dataset.classes == tuple(map(str, range(len(manifest.classes)))):  # ids, without names
+            return replace(dataset, classes=manifest.classes)
         raise _other_classes(dataset, manifest)
     order = np.array([manifest.classes.index(name) for name in dataset.classes])
 

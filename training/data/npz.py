@@ -78,7 +78,11 @@ def _classes(
         raise DataError(
             f"{path}: classes is {names.dtype} of shape {names.shape}, must be strings (K,)"
         )
-    classes = tuple(normal_name(str(name)) for name in names.astype(np.str_))
+    try:
+        texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: classes is not UTF-8: {error}") from error
+    classes = tuple(map(normal_name, texts))
     if len(set(classes)) != len(classes):
         raise DataError(f"{path}: classes names one twice: {', '.join(classes)}")
     check_class_names(classes, wanted, path)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from app.artifacts.layout import REPORT_PAGE
 from app.artifacts.manifest import Manifest
 from training.evaluation.evaluate import BATCH_SIZE, Evaluation, average_scores
 from training.evaluation.picture_plots import mistakes_png, sample_predictions_png
@@ -23,7 +24,7 @@ from training.evaluation.study import Study
 from training.fitting.run_directory import EpochRecord
 
 METRICS = "metrics.json"
-PAGE = "report.html"
+PAGE = REPORT_PAGE
 LOG = "training.log"
 PICTURES = (
     "confusion_matrix.png",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -46,11 +47,13 @@ class Origin:
         fingerprint: Of its data set.
         commit: That the code was checked out from, if that is known.
         hardware: In words.
+        teacher: SHA-256 of the network of its teacher, if it has one.
     """
 
     fingerprint: str
     commit: str | None
     hardware: str
+    teacher: str | None = None
 
 
 class RunDirectory:
@@ -101,7 +104,8 @@ class RunDirectory:
         """Make the folder and tie it to what the run begins with; return what it began with.
 
         Raises:
-            DataError: The run began with other images; going on would mix the two.
+            DataError: The run began with other images or another teacher; going on would mix the
+                two.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / ORIGIN
@@ -113,6 +117,11 @@ class RunDirectory:
             raise DataError(
                 f"{self.path} was begun with the data set {before.fingerprint}, this one is "
                 f"{origin.fingerprint}; --fresh drops the old run"
+            )
+        if before.teacher != origin.teacher:
+            raise DataError(
+                f"{self.path} was begun with another teacher of the same name and number; --fresh "
+                "drops the old run"
             )
         return before
 
@@ -181,7 +190,13 @@ class RunDirectory:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write ``path`` under another name first, so that it is whole whenever it is there."""
+    """Write ``path`` under another name first, so that it is whole whenever it is there.
+
+    It is on the disk, and not only on its way, before it gets its name: a machine that loses its
+    power leaves the old file or the new one.
+    """
     part = path.with_name(f"{PART}{path.name}")  # keeps the suffix, which Keras looks at
     write(part)
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
     part.replace(path)

@@ -23,10 +23,12 @@ class Teacher:
         execute: ``(N, H, W, C)`` uint8 to ``(N, K)`` float32, rows sum to 1; several threads call
             it at once.
         share: Of each label that is the teacher's, 0..1.
+        sha256: Of the file of its network: a run does not go on with another one.
     """
 
     execute: Callable[[ImageArray], ScoreArray]
     share: float
+    sha256: str = ""
 
     def blend(self, images: ImageArray, labels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the labels to learn from.

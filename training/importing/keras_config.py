@@ -124,7 +124,8 @@ def check_config(config: Any, place: str) -> None:
 
 
 def _objection(node: dict[str, Any]) -> str | None:
-    name, module = str(node["class_name"]), node.get("module")
+    # Keras joins module and class name: "layers.Lambda" of "keras" is a Lambda too.
+    name, module = str(node["class_name"]).rpartition(".")[2], node.get("module")
     which = f"its layer {_layer_name(node)!r} is a {name}"
     if name in _LAMBDAS:
         return (

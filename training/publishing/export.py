@@ -14,13 +14,15 @@ from app.artifacts.layout import MODEL, REPORT, SAMPLES
 from app.artifacts.manifest import Gate, Manifest, ManifestInput, TrainingRecord
 from app.artifacts.publish import publish_version
 from app.artifacts.samples import Samples, write_samples
+from app.errors import ArtifactError
 from app.types import ImageArray, InputSpec, ScoreArray
 from training.architectures import build_network
 from training.config import RunConfig
 from training.data.dataset import Dataset
 from training.evaluation.evaluate import probabilities
 from training.evaluation.reports import Report, write_report
-from training.keras_networks import executable
+from training.keras_networks import executable, load_published
+from training.publishing.gate import GateError
 from training.publishing.service_check import check_in_service
 
 
@@ -68,8 +70,14 @@ def round_trip_deviation(path: Path, images: ImageArray, expected: ScoreArray) -
 
     Returns:
         The largest difference; NaN if one of the two has NaN.
+
+    Raises:
+        GateError: It cannot be loaded.
     """
-    loaded = keras.models.load_model(path, compile=False, safe_mode=True)
+    try:
+        loaded = load_published(path)
+    except ArtifactError as error:
+        raise GateError(f"the saved network is of no use: {error}") from error
     return float(np.max(np.abs(probabilities(executable(loaded), images) - expected)))
 
 

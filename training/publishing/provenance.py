@@ -63,6 +63,8 @@ def training_record(
     """Collect the facts of a finished run."""
     resolved = config.model_dump(mode="json", exclude_none=True)
     resolved["fit"]["precision"] = trained.precision  # what auto came to
+    if origin.teacher is not None:
+        resolved["distillation"]["teacher_sha256"] = origin.teacher
     resolved["architecture"]["options"] = _portable(config.architecture.options)
     return TrainingRecord(
         dataset=dataset.name,

@@ -72,7 +72,10 @@ def remove_version(folder: Path, *, force: bool = False) -> None:
                 f"{model_dir.name}:{version} is the last good version of {model_dir.name}; "
                 "--force removes it all the same"
             )
-        folder.rename(hidden)
+        try:
+            folder.rename(hidden)
+        except FileNotFoundError:
+            raise ArtifactError(f"{folder} has just been removed by somebody else") from None
     shutil.rmtree(hidden)
 
 

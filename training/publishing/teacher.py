@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 
 from app.artifacts.checksums import verify_files
-from app.artifacts.layout import MODEL
 from app.artifacts.manifest import Manifest, read_manifest
 from app.errors import ArtifactError
 from training.config import RunConfig
@@ -14,7 +13,7 @@ from training.config_file import ConfigError
 from training.data.dataset import Dataset
 from training.evaluation.calibration import apply_temperature
 from training.fitting.teacher import Teacher
-from training.keras_networks import executable, load_published
+from training.published_networks import divided_otherwise, load_network, require_alike
 from training.publishing.export import manifest_input
 from training.publishing.store import model_versions
 
@@ -33,24 +32,31 @@ def load_teacher(config: RunConfig, dataset: Dataset, models_dir: Path) -> Teach
         ConfigError: There is no such version; it is damaged, of other classes or another input;
             or it has learnt from images that this run validates or tests with.
     """
-    teacher, share = config.distillation.teacher, config.distillation.share
-    if teacher is None:
+    name, share = config.distillation.teacher, config.distillation.share
+    if name is None:
         return None
     try:
-        folder = _folder(models_dir, teacher)
+        folder = _folder(models_dir, name)
         manifest = read_manifest(folder)
         verify_files(folder, manifest)
-        _require_fitting(manifest, dataset)
-        network = load_published(folder / MODEL)
+        sha256 = manifest.files[manifest.network_file].sha256
+        if config.distillation.teacher_sha256 not in (None, sha256):
+            raise ArtifactError(f"its network is {sha256}, not distillation.teacher_sha256")
+        require_alike(manifest, dataset, manifest_input(dataset.spec))
+        _require_unseen(manifest, config, dataset)
+        raw = load_network(folder, manifest)
     except ArtifactError as error:
-        raise ConfigError(f"distillation.teacher is {teacher}: {error}") from error
-    _require_unseen(manifest, config, dataset)
+        raise ConfigError(f"distillation.teacher is {name}: {error}") from error
     logger.info(
         "learning from a teacher",
-        extra={"teacher": teacher, "its_test_accuracy": manifest.metrics.get("test_accuracy")},
+        extra={"teacher": name, "its_test_accuracy": manifest.metrics.get("test_accuracy")},
     )
-    raw, temperature = executable(network), manifest.calibration.temperature
-    return Teacher(lambda images: apply_temperature(raw(images), temperature), share)
+    temperature = manifest.calibration.temperature
+    return Teacher(
+        lambda images: apply_temperature(raw(images), temperature),
+        share,
+        sha256=sha256,
+    )
 
 
 def _folder(models_dir: Path, teacher: str) -> Path:
@@ -62,40 +68,17 @@ def _folder(models_dir: Path, teacher: str) -> Path:
     return models_dir / name / number
 
 
-def _require_fitting(manifest: Manifest, dataset: Dataset) -> None:
-    if MODEL not in manifest.files:
-        raise ArtifactError(f"it has no {MODEL}")
-    if manifest.classes != dataset.classes:
-        raise ArtifactError(
-            f"it knows {', '.join(manifest.classes)}; "
-            f"the images are of {', '.join(dataset.classes)}"
-        )
-    expected = manifest_input(dataset.spec)
-    if manifest.input != expected:
-        raise ArtifactError(f"it takes {manifest.input!r}, the images are {expected!r}")
-
-
 def _require_unseen(manifest: Manifest, config: RunConfig, dataset: Dataset) -> None:
-    """Refuse a teacher that would whisper what it remembers of the images kept apart."""
-    teacher, record = config.distillation.teacher, manifest.training
-    if record.dataset_fingerprint != dataset.fingerprint:
+    """Refuse a teacher that would pass on what it remembers of the images kept apart."""
+    record = manifest.training
+    if record.dataset != dataset.name:
         logger.warning(
-            "warning: %s was trained on other data (%s). If validation or test images of this run "
-            "are among them, the accuracies will be too good",
-            teacher,
+            "warning: the teacher was trained on other data (%s). If validation or test images of "
+            "this run are among them, the accuracies will be too good",
             record.dataset,
         )
-        return
-    data = record.config.get("data", {})
-    its = {f"data.{part}_share": data.get(f"{part}_share") for part in dataset.split_off}
-    ours = {f"data.{part}_share": getattr(config.data, f"{part}_share")
-            for part in dataset.split_off}  # fmt: skip
-    if dataset.split_off:
-        its["fit.seed"], ours["fit.seed"] = record.seed, config.fit.seed
-    for key, value in ours.items():
-        if its[key] != value:
-            raise ConfigError(
-                f"distillation.teacher is {teacher}: it was trained with {key} = {its[key]}, this "
-                f"run has {value}; so it has learnt from images that this run validates or tests "
-                "with. Give both the same"
-            )
+    elif reason := divided_otherwise(manifest, config, dataset):
+        raise ArtifactError(
+            f"{reason}; so it may have learnt from images that this run validates or tests with. "
+            "Give both the same data, seed and shares"
+        )

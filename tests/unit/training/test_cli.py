@@ -63,6 +63,21 @@ def test_unknown_configuration_exits_2_with_one_line(capsys: pytest.CaptureFixtu
     assert line.startswith("keraserve-train: no configuration 'mnist'")
 
 
+def test_place_that_cannot_be_written_exits_2_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+
+    assert main(["run", "cifar10", "--runs-dir", str(tmp_path / "file" / "runs")]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"keraserve-train: {tmp_path}/file/runs/cifar10-{fingerprint()}: Not a directory"
+
+
+def fingerprint() -> str:
+    return load_config("cifar10").fingerprint
+
+
 def test_unusable_override_exits_2_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "cifar10", "--set", "fit.epochs=none"]) == 2
 

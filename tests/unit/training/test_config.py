@@ -126,6 +126,16 @@ REFUSED = {
         "epochs = 3\nplain_epochs = 1\nearly_stopping_epochs = 2",
         "cannot be combined with fit.early_stopping_epochs",
     ),
+    "share without a teacher": (
+        "[fit]",
+        "[distillation]\nshare = 0.5\n[fit]",
+        "distillation has no effect without distillation.teacher",
+    ),
+    "teacher without a number": (
+        "[fit]",
+        '[distillation]\nteacher = "large"\n[fit]',
+        "distillation.teacher: String should match pattern",
+    ),
     "decay without effect": (
         "[fit]",
         "[optimizer]\nweight_decay = 0.1\n[fit]",

@@ -27,10 +27,11 @@ def taught(config: RunConfig) -> RunConfig:
     return changed(config, distillation={"teacher": "shapes:1", "share": 1.0})
 
 
-def record(config: RunConfig, dataset: Dataset, **changes: Any) -> TrainingRecord:
+def record(config: RunConfig, learnt: Dataset, **changes: Any) -> TrainingRecord:
     """What a teacher trained on the same images as the student says of itself."""
     facts = {
-        "dataset_fingerprint": dataset.fingerprint,
+        "dataset": learnt.name,
+        "dataset_fingerprint": learnt.fingerprint,
         "config": config.model_dump(mode="json", exclude_none=True),
         "seed": config.fit.seed,
     }
@@ -80,8 +81,14 @@ def test_teacher_speaks_at_its_temperature(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": ("a", "b", "c")}, "it knows a, b, c; the images are of bar, column, dot"),
-        ({"input": INPUT.model_copy(update={"height": 32})}, "it takes .*height=32"),
+        (
+            {"classes": ("a", "b", "c")},
+            "it knows the classes a, b, c; the images are of bar, column, dot",
+        ),
+        (
+            {"input": INPUT.model_copy(update={"height": 32})},
+            "it takes another input: height 32 instead of 28",
+        ),
     ],
     ids=["other classes", "other size"],
 )
@@ -118,14 +125,26 @@ def test_teacher_that_has_learnt_from_images_of_this_run_is_refused(
     other = record(taught, dataset, seed=taught.fit.seed + 1)
     publish_teacher(tmp_path, taught, dataset, training=other)
 
-    with pytest.raises(ConfigError, match=r"trained with fit\.seed = 4, this run has 3; so it has"):
+    with pytest.raises(ConfigError, match=r"trained with fit\.seed = 4, this run has 3; so it may"):
         load_teacher(taught, dataset, tmp_path)
+
+
+def test_another_network_under_the_teachers_name_is_refused(
+    taught: RunConfig, dataset: Dataset, tmp_path: Path
+) -> None:
+    publish_teacher(tmp_path, taught, dataset)
+    pinned = changed(taught, distillation={"teacher_sha256": "0" * 64})
+
+    with pytest.raises(
+        ConfigError, match=r"its network is [0-9a-f]{64}, not distillation\.teacher"
+    ):
+        load_teacher(pinned, dataset, tmp_path)
 
 
 def test_teacher_of_other_images_comes_with_a_warning(
     taught: RunConfig, dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = record(taught, dataset, dataset_fingerprint="sha256:0")
+    other = record(taught, dataset, dataset="pets", dataset_fingerprint="sha256:0")
     publish_teacher(tmp_path, taught, dataset, training=other)
 
     assert load_teacher(taught, dataset, tmp_path) is not None

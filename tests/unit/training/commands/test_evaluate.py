@@ -59,6 +59,16 @@ def test_version_outside_the_store_is_as_untouchable(tmp_path: Path) -> None:
         run(tmp_path / "models", str(folder), "--output", str(folder / "report"))
 
 
+def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    make_version(tmp_path / "models", "cifar10")
+    mine = tmp_path / "work" / "training.log"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+
+    with pytest.raises(ConfigError, match="holds other files, which a report might replace"):
+        run(tmp_path / "models", "cifar10", "--output", str(mine.parent))
+
+
 def test_output_must_not_be_a_file(tmp_path: Path) -> None:
     make_version(tmp_path / "models", "cifar10")
     (tmp_path / "file").write_text("mine")

@@ -39,9 +39,7 @@ def test_imported_version_is_judged_by_any_data_in_the_order_of_its_own_classes(
 
     dataset = subject.dataset
     assert dataset.classes == ("plum", "apple", "pear")
-    labels = np.concatenate([split.labels for split in
-                             (dataset.train, dataset.validation, dataset.test)])  # fmt: skip
-    assert np.bincount(labels).tolist() == [9, 8, 8]
+    assert np.bincount(dataset.test.labels).tolist() == [9, 8, 8]
     assert subject.notes[0].startswith("Imported: nothing is known of the images")
 
 
@@ -66,3 +64,24 @@ def test_imported_version_is_not_judged_by_other_classes(tmp_path: Path) -> None
 
 def test_report_without_epochs_has_no_history(tmp_path: Path) -> None:
     assert read_history(tmp_path) == []
+
+
+def test_numbers_as_names_are_compared_as_names(tmp_path: Path) -> None:
+    folder = write_class_folders(
+        tmp_path / "data", classes=("0", "1", "2"), per_class=8, suffix="png", size=8
+    )
+    Image.new("RGB", (8, 8), "red").save(folder / "train" / "0" / "one_more.png")
+
+    subject = find_subject(imported("1", "2", "0"), folder, other_data=False)
+
+    assert np.bincount(subject.dataset.test.labels).tolist() == [8, 8, 9]
+
+
+def test_all_images_judge_an_imported_version_where_none_are_set_aside(tmp_path: Path) -> None:
+    folder = write_class_folders(
+        tmp_path / "data", classes=("apple", "pear"), per_class=20, suffix="png", size=8
+    )
+
+    subject = find_subject(imported("apple", "pear"), folder, other_data=False)
+
+    assert len(subject.dataset.test) == 40

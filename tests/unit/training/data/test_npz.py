@@ -130,6 +130,10 @@ DEFECTS: dict[str, tuple[dict[str, Any], str]] = {
         {"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)},
         "has one class only, '0'",
     ),
+    "classes in another encoding": (
+        {"classes": np.array(["ä".encode("latin-1"), b"b", b"c"])},
+        "classes is not UTF-8",
+    ),
     "numbers for classes": ({"classes": np.arange(3)}, "classes is int64 of shape"),
     "a class twice": ({"classes": np.array(["a", "b", "a"])}, "classes names one twice: a, b, a"),
     "pickled objects": (

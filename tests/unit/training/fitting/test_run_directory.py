@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,11 @@ def test_run_goes_on_with_what_it_began_with(run: RunDirectory) -> None:
 def test_run_does_not_go_on_with_another_data_set(run: RunDirectory) -> None:
     with pytest.raises(DataError, match=r"begun with the data set sha256:a, .* --fresh"):
         run.begin(Origin("sha256:b", None, ""))
+
+
+def test_run_does_not_go_on_with_another_teacher(run: RunDirectory) -> None:
+    with pytest.raises(DataError, match=r"begun with another teacher of the same name .*--fresh"):
+        run.begin(replace(ORIGIN, teacher="0" * 64))
 
 
 def test_published_run_keeps_its_history_and_gives_its_space_back(run: RunDirectory) -> None:

@@ -34,6 +34,7 @@ def test_layers_of_keras_are_let_through() -> None:
     [
         (layer("Lambda", module="keras.layers"), "its layer 'odd' is a Lambda: it carries Python"),
         (layer("Lambda"), "its layer 'odd' is a Lambda"),
+        (layer("layers.Lambda", module="keras"), "its layer 'odd' is a Lambda"),
         ({"class_name": "__lambda__", "config": {"value": "4wAA"}}, "is a __lambda__"),
         (layer("TorchModuleWrapper", module="keras.layers"), "another framework"),
         (layer("TFSMLayer", module="keras.layers"), "another framework"),
@@ -46,6 +47,7 @@ def test_layers_of_keras_are_let_through() -> None:
     ids=[
         "Lambda of Keras 3",
         "Lambda of Keras 2",
+        "Lambda by half of its module",
         "lambda as an argument",
         "PyTorch",
         "SavedModel as a layer",
