@@ -101,7 +101,7 @@ async def test_drawn_picture_is_named_rightly(
 
 @pytest.mark.parametrize(
     ("name", "parameters", "accuracy"),
-    [("cifar10", 5_146_390, 0.90), ("fashion_mnist", 412_778, 0.92)],
+    [("cifar10", 5_146_390, 0.90), ("fashion_mnist", 412_778, 0.93)],
 )
 def test_manifest_states_the_network_and_an_accuracy_that_is_good_enough(
     name: str, parameters: int, accuracy: float
