@@ -22,6 +22,7 @@ from app.metrics import Metrics
 from app.registry.manager import ServableManager
 from app.registry.status import ModelStatus
 from app.registry.store import ModelStore, StoredVersion
+from app.registry.watcher import store_changes
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
 from app.runtime.self_test import run_self_test
@@ -96,8 +97,16 @@ class ServableLoader:
         return self._start(servable, stored, manifest)
 
     async def unload(self, live: LiveServable) -> None:
-        """Finish what the version accepted, then close it."""
-        cut_off = await live.batcher.close(timeout_s=self.unload_timeout_s)
+        """Finish what was promised to requests and what the version accepted, then close it."""
+        clock = asyncio.get_running_loop().time
+        stop_by_s = clock() + self.unload_timeout_s
+        try:
+            async with asyncio.timeout_at(stop_by_s):
+                await live.leases.released()
+        except TimeoutError:
+            fields = {"servable": str(live.id), "requests": live.leases.held}
+            logger.warning("not waiting for uploads any longer", extra=fields)
+        cut_off = await live.batcher.close(timeout_s=max(stop_by_s - clock(), 0))
         if cut_off:
             self.cut_off_images += cut_off
             logger.error("images cut off", extra={"servable": str(live.id), "images": cut_off})
@@ -182,7 +191,9 @@ class Lifecycle:
             default_model=settings.default_model,
             loader=self._loader,
             on_state=self.metrics.set_state,
+            allow_class_changes=settings.allow_class_changes,
         )
+        self.store_root, self._watch_policy = settings.model_dir, settings.watch_policy()
         self._pool = DecodePool(
             threads=min(_MOST_DECODE_THREADS, os.cpu_count() or 1),
             max_pending=batch_policy.max_queue_size,
@@ -190,7 +201,8 @@ class Lifecycle:
         self.service = InferenceService(
             self._manager.resolve, self._pool, settings.imaging_policy(), self.metrics
         )
-        self._loading: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._is_loaded = asyncio.Event()
         self._stop_timeout_s = settings.shutdown_timeout_s
         self._stop_by_s: float | None = None  # on the event loop's clock
         self._cut_off_requests = 0
@@ -199,20 +211,28 @@ class Lifecycle:
         self.is_drained = False
 
     async def start(self) -> None:
-        """Begin to load; returns at once."""
-        self._loading = asyncio.create_task(self._load_all(), name="load-versions")
+        """Begin to load, and to watch the store; returns at once."""
+        self._keeping = asyncio.create_task(self._keep_up(), name="keep-up-with-store")
 
     async def loaded(self) -> None:
-        """Wait until every version is AVAILABLE or FAILED."""
-        if self._loading is not None:
-            await self._loading
+        """Wait until every version that the store had at the start is AVAILABLE or FAILED."""
+        await self._is_loaded.wait()
 
-    async def _load_all(self) -> None:
+    async def _keep_up(self) -> None:
+        """Bring what is served in line with the store, first at the start, then as it changes."""
         try:
-            await self._manager.load_all()
-        except Exception:
-            logger.exception("loading broke off")
+            await self._manager.reconcile()
+            self._log_readiness()
+            self._is_loaded.set()
+            async for _ in store_changes(self.store_root, self._watch_policy):
+                await self._manager.reconcile()
+        except Exception:  # what is served goes on; what comes is not noticed any more
+            logger.exception("keeping up with the store broke off")
             raise
+        finally:
+            self._is_loaded.set()
+
+    def _log_readiness(self) -> None:
         reasons = self._manager.unready_reasons()
         if reasons:
             logger.error("not ready", extra={"reasons": reasons})
@@ -243,9 +263,9 @@ class Lifecycle:
         """
         self.refuse()
         assert self._stop_by_s is not None, "set by refuse()"
-        if self._loading is not None and not self._loading.done():
-            self._loading.cancel()
-            await asyncio.wait([self._loading])
+        if self._keeping is not None and not self._keeping.done():
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
         left_s = self._stop_by_s - asyncio.get_running_loop().time()
         self._loader.unload_timeout_s = max(left_s, min(1.0, self._stop_timeout_s))
         await self._manager.unload_all()

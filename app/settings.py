@@ -20,6 +20,7 @@ from app.batching.policy import BatchPolicy
 from app.imaging.decoder import ImagingPolicy
 from app.inference.policy import RequestPolicy
 from app.registry.version_policy import VersionPolicy, parse_models_setting
+from app.registry.watcher import WatchPolicy
 from app.runtime.policy import EnginePolicy
 
 ENV_PREFIX = "KERASERVE_"
@@ -57,6 +58,17 @@ class Settings(BaseSettings):
         None,
         description="What to serve, comma-separated: name, name:version or name:latest(n). "
         "Unset: the latest version of every model in the store.",
+    )
+    store_watch: Literal["events", "poll", "off"] = Field(
+        "events",
+        description="How new versions are noticed. events: of the operating system; poll: for "
+        "network file systems, which send none; off: what is there at the start is served.",
+    )
+    store_poll_interval_s: float = Field(
+        10, gt=0, le=86_400, description="How often to look at the store in any case, s."
+    )
+    allow_class_changes: bool = Field(
+        False, description="Whether a version may take over from one that has other classes."
     )
     engine: Literal["auto", "tensorflow"] = Field(
         "auto", description="What executes the network. auto: TensorFlow, on a GPU if it sees one."
@@ -131,7 +143,7 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("log_level", "log_format", "engine", "precision", mode="before")
+    @field_validator("log_level", "log_format", "engine", "precision", "store_watch", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
@@ -178,6 +190,10 @@ class Settings(BaseSettings):
             max_upload_bytes=self.max_upload_bytes,
             max_images_per_request=self.max_images_per_request,
         )
+
+    def watch_policy(self) -> WatchPolicy:
+        """How the store is watched."""
+        return WatchPolicy(self.store_watch, self.store_poll_interval_s)
 
     def version_policies(self) -> dict[str, VersionPolicy] | None:
         """Which versions to serve, per model; None for the latest of all."""

@@ -73,9 +73,10 @@ async def classify(request: Request) -> Response:
     """
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     live, options = _admit(lifecycle, record, request.scope["query_string"])
-    content = await read_image(request, lifecycle.request_policy, options.deadline_s)
-    with CancelOnDisconnect(request.receive):
-        answer = await lifecycle.service.classify(live, content, options)
+    with live.leases.hold():
+        content = await read_image(request, lifecycle.request_policy, options.deadline_s)
+        with CancelOnDisconnect(request.receive):
+            answer = await lifecycle.service.classify(live, content, options)
     record.timing = answer.timing
     total_s = record.elapsed_s()
     body = ClassifyResponse(
@@ -111,10 +112,11 @@ async def classify_batch(request: Request) -> Response:
     """
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     live, options = _admit(lifecycle, record, request.scope["query_string"])
-    uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
-    contents = [upload.content for upload in uploads]
-    with CancelOnDisconnect(request.receive):
-        answers = await lifecycle.service.classify_many(live, contents, options)
+    with live.leases.hold():
+        uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
+        contents = [upload.content for upload in uploads]
+        with CancelOnDisconnect(request.receive):
+            answers = await lifecycle.service.classify_many(live, contents, options)
     timing = slowest(answer.timing for answer in answers if isinstance(answer, Classification))
     record.timing = timing
     total_s = record.elapsed_s()

@@ -116,6 +116,7 @@ def _version_fields(version: VersionStatus[LiveServable]) -> dict[str, Any]:
     return {
         "version": version.version,
         "state": version.state,
+        "since": version.since,
         "reason": version.reason,
         "architecture": manifest and manifest.architecture,
         "parameters": manifest and manifest.parameters,

@@ -148,6 +148,7 @@ class VersionSummary(_Schema):
 
     version: Version
     state: ServableState = Field(description="Where it stands in its life.")
+    since: datetime = Field(description="When it came into that state.")
     reason: str | None = Field(description="Why it FAILED.")
     architecture: str | None = Field(description="The network.", examples=["cifar10_cnn"])
     parameters: int | None = Field(description="Trained numbers of the network.")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.artifacts.manifest import Manifest
 from app.batching.batcher import DynamicBatcher
+from app.inference.leases import Leases
 from app.metrics import ServableMetrics
 from app.types import EngineInfo, InputSpec, Servable, ServableId
 
 
 @dataclass(frozen=True, slots=True)
 class LiveServable:
-    """An AVAILABLE version: its identity and contract, its engine, and the batcher before it."""
+    """An AVAILABLE version: its identity and contract, its engine and batcher, and who needs it."""
 
     id: ServableId
     manifest: Manifest
@@ -20,6 +21,7 @@ class LiveServable:
     servable: Servable
     batcher: DynamicBatcher
     metrics: ServableMetrics
+    leases: Leases = field(default_factory=Leases)
 
     @property
     def info(self) -> EngineInfo:

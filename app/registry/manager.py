@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic
 
 from app.artifacts.checksums import verify_files
+from app.artifacts.manifest import Manifest
 from app.errors import (
     ArtifactError,
     MalformedRequestError,
@@ -18,12 +20,31 @@ from app.errors import (
 )
 from app.registry.loader import L, Loader
 from app.registry.status import ModelStatus
-from app.registry.store import ModelStore
+from app.registry.store import ModelStore, Signature
 from app.registry.version_policy import Latest, VersionPolicy, aspired_versions
 from app.registry.version_table import LOADING_STATES, VersionEntry, VersionTable
 from app.types import ServableId, ServableState
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What the store shows of one model.
+
+    Attributes:
+        name: The model.
+        policy: Which of its versions are wanted.
+        on_disk: The versions that are there.
+        fault: Why they could not be listed, or None.
+        changed: Those that FAILED, and whose folder is another one now.
+    """
+
+    name: str
+    policy: VersionPolicy
+    on_disk: tuple[int, ...]
+    fault: str | None
+    changed: frozenset[int]
 
 
 class ServableManager(Generic[L]):
@@ -34,13 +55,18 @@ class ServableManager(Generic[L]):
         they touch no attribute but the store, which has no state.
     Load: one version at a time, models one after another, each newest first. A version is served
         only after its checksums were right and the loader returned.
+    Swap: a newer version takes over in the step in which it becomes AVAILABLE; only then those that
+        it supersedes begin to drain. What is served goes on being served while the store shows
+        nothing better: a store that is gone, unreadable or full of broken versions ends nothing.
     Resolve: never waits; it looks up two dictionaries and gives what is AVAILABLE, or raises.
     Default: the highest AVAILABLE version of a model, changed by ``VersionTable.set_state`` alone,
         in one step between two calls of ``resolve``.
     Failure: whatever is wrong with a version makes it FAILED with a reason. Under ``Latest`` the
-        next older version on disk is tried, until enough are AVAILABLE or none is left. No fault
-        of a version or a model keeps others from being loaded, or leaves ``load_all``.
-    Cancel: cancelling ``load_all`` makes the version in hand FAILED; those AVAILABLE stay.
+        next older version on disk is tried, until enough are AVAILABLE or none is left. It is tried
+        again when its folder has changed. No fault of a version or a model keeps others from being
+        loaded, or leaves ``reconcile``.
+    Cancel: cancelling ``reconcile`` makes the version in hand FAILED; those AVAILABLE stay, and
+        those that drain go on.
     Unload: all versions refuse traffic before the first is waited for; they end concurrently.
     Bound: a load takes as long as reading its files and the loader, an unload as the loader. Both
         may be cancelled; a checksum that is being computed then still ends in its thread.
@@ -53,6 +79,8 @@ class ServableManager(Generic[L]):
         default_model: str,
         loader: Loader[L],
         on_state: Callable[[ServableId, ServableState], None],
+        *,
+        allow_class_changes: bool = False,
     ) -> None:
         """Take the parts; nothing is read or loaded yet.
 
@@ -64,50 +92,105 @@ class ServableManager(Generic[L]):
             loader: Makes what takes the traffic of a version.
             on_state: Called on the event loop after each change of state, START included; must
                 neither block nor raise.
+            allow_class_changes: Whether a version may take over from one with other classes.
         """
         self.default_model = default_model
         self._store = store
         self._policies = policies
         self._loader = loader
         self._on_state = on_state
+        self._allow_class_changes = allow_class_changes
+        self._has_warned_of_default = False
+        self._ending: set[asyncio.Task[None]] = set()
         self._tables: dict[str, VersionTable[L]] = {}
         self._fault: str | None = "loading has not begun"  # why no model is known
 
-    async def load_all(self) -> None:
-        """Look at the store once and load what the policies ask for. Called once.
+    async def reconcile(self) -> None:
+        """Look at the store, and bring what is served in line with it and the policies.
 
-        Raises nothing but its own cancellation: faults become FAILED and ``unready_reasons``.
+        Called again and again, by one task. Raises nothing but its own cancellation: faults become
+        FAILED and ``unready_reasons``.
         """
         try:
-            tables = await asyncio.to_thread(self._look)
+            sights = await asyncio.to_thread(self._look, self._failed())
         except ArtifactError as error:
-            self._fault = str(error)
-            logger.error("store not listed", extra={"reason": self._fault})
+            self._not_listed(str(error))
             return
         self._fault = None
-        self._tables = {table.name: table for table in tables}
-        for table in tables:  # all are known before the first is loaded, so that none is missed
+        for sight in sights:
+            self._take_in(sight)
+        if not sights:  # gone, or not yet there
+            return
+        # All are known before the first is loaded, so that none is missed.
+        tables = [self._tables[sight.name] for sight in sights]
+        for table in tables:
             for number in aspired_versions(table.policy, table.on_disk):
                 self._add(table, number)
         for table in tables:
             while (wanted := table.next_to_load()) is not None:
                 await self._load(table, self._add(table, wanted))
-        if self.default_model not in self._tables:
+            self._end_superseded(table)
+            table.forget_missing()
+        self._warn_of_missing_default()
+
+    def _warn_of_missing_default(self) -> None:
+        is_missing = self.default_model not in self._tables
+        if is_missing and not self._has_warned_of_default:
             fields = {"model": self.default_model, "models": sorted(self._tables)}
             logger.warning("default model is not among the models", extra=fields)
+        self._has_warned_of_default = is_missing
 
-    def _look(self) -> list[VersionTable[L]]:
+    def _not_listed(self, reason: str) -> None:
+        if reason != self._fault:  # said once
+            logger.error("store not listed", extra={"reason": reason})
+        self._fault = reason
+
+    def _failed(self) -> dict[ServableId, Signature]:
+        return {
+            entry.stored.id: entry.signature
+            for table in self._tables.values()
+            for entry in table.entries
+            if entry.state is ServableState.FAILED
+        }
+
+    def _look(self, failed: Mapping[ServableId, Signature]) -> list[_Sight]:
+        """List the store; in a worker thread."""
         policies = self._policies
         if policies is None:
             policies = {name: Latest() for name in self._store.models()}
-        tables = []
+        sights = []
         for name, policy in policies.items():
             try:
-                table = VersionTable[L](name, policy, self._store.versions(name))
+                on_disk, fault = self._store.versions(name), None
             except ArtifactError as error:
-                table = VersionTable[L](name, policy, store_fault=str(error))
-            tables.append(table)
-        return tables
+                on_disk, fault = (), str(error)
+            changed = frozenset(
+                id_.version
+                for id_, signature in failed.items()
+                if id_.name == name and self._store.signature(id_) != signature
+            )
+            sights.append(_Sight(name, policy, on_disk, fault, changed))
+        return sights
+
+    def _take_in(self, sight: _Sight) -> None:
+        table = self._tables.get(sight.name)
+        if table is None:
+            table = self._tables[sight.name] = VersionTable[L](sight.name, sight.policy)
+        table.on_disk, table.store_fault = sight.on_disk, sight.fault
+        for number in sight.changed:
+            entry = table.get(number)
+            if entry is not None and entry.state is ServableState.FAILED:
+                entry.reason = None
+                self._move(table, entry, ServableState.START)
+
+    def _end_superseded(self, table: VersionTable[L]) -> None:
+        for entry in table.superseded():
+            live, entry.live = entry.live, None
+            assert live is not None, "set exactly while AVAILABLE"
+            self._move(table, entry, ServableState.DRAINING)
+            ending = asyncio.create_task(self._unload(table, entry, live))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     def _add(self, table: VersionTable[L], number: int) -> VersionEntry[L]:
         entry = table.get(number)
@@ -120,8 +203,10 @@ class ServableManager(Generic[L]):
         self._move(table, entry, ServableState.LOADING)
         stored = entry.stored
         try:
+            entry.signature = await asyncio.to_thread(self._store.signature, stored.id)
             manifest = await asyncio.to_thread(self._store.read, stored.id)
             entry.manifest = manifest  # before the checksums: shown beside their failure
+            self._require_classes(table, manifest)
             await asyncio.to_thread(verify_files, stored.folder, manifest)
             on_state = partial(self._report, table, entry)
             live = await self._loader.load(stored, manifest, on_state)
@@ -133,6 +218,20 @@ class ServableManager(Generic[L]):
         else:
             entry.live = live
             self._move(table, entry, ServableState.AVAILABLE)
+
+    def _require_classes(self, table: VersionTable[L], manifest: Manifest) -> None:
+        serving = table.default.manifest if table.default is not None else None
+        if serving is None or self._allow_class_changes or serving.classes == manifest.classes:
+            return
+        came = [name for name in manifest.classes if name not in serving.classes]
+        went = [name for name in serving.classes if name not in manifest.classes]
+        differences = [f"it has {', '.join(came)} in addition"] if came else []
+        differences += [f"it lacks {', '.join(went)}"] if went else []
+        raise ArtifactError(
+            f"its classes are not those of version {serving.version}, which serves: "
+            f"{' and '.join(differences) or 'they are in another order'} "
+            "(KERASERVE_ALLOW_CLASS_CHANGES)"
+        )
 
     def _report(self, table: VersionTable[L], entry: VersionEntry[L], state: ServableState) -> None:
         if state not in LOADING_STATES:
@@ -151,7 +250,10 @@ class ServableManager(Generic[L]):
             entry.reason = f"{type(error).__name__}, see the log of the server"
             exc_info = error
         fields = {"model": table.name, "version": entry.number, "reason": entry.reason}
-        logger.error("version failed", extra=fields, exc_info=exc_info)
+        # A version that is being copied fails again and again; what was said once is enough.
+        level = logging.DEBUG if entry.reason == entry.last_reason else logging.ERROR
+        entry.last_reason = entry.reason
+        logger.log(level, "version failed", extra=fields, exc_info=exc_info)
         table.set_state(entry, ServableState.FAILED)
         self._on_state(entry.stored.id, ServableState.FAILED)
 
@@ -209,7 +311,7 @@ class ServableManager(Generic[L]):
     async def unload_all(self) -> None:
         """End every version, all concurrently; one that cannot end properly becomes FAILED.
 
-        Called after ``load_all`` has ended or was cancelled and awaited.
+        Called after ``reconcile`` has ended or was cancelled and awaited.
         """
         ending = []
         for table in self._tables.values():
@@ -220,7 +322,7 @@ class ServableManager(Generic[L]):
                     ending.append(self._unload(table, entry, live))
                 elif entry.state is ServableState.START:
                     self._move(table, entry, ServableState.END)
-        await asyncio.gather(*ending)
+        await asyncio.gather(*ending, *self._ending)
 
     async def _unload(self, table: VersionTable[L], entry: VersionEntry[L], live: L) -> None:
         try:

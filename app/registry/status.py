@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic
 
 from app.artifacts.manifest import Manifest
@@ -20,6 +21,7 @@ class VersionStatus(Generic[L]):
         reason: Why it FAILED; None in every other state.
         manifest: Its description, from the moment it could be read.
         live: What takes its traffic; there exactly while it is AVAILABLE.
+        since: When it came into its state, UTC.
     """
 
     version: int
@@ -27,6 +29,7 @@ class VersionStatus(Generic[L]):
     reason: str | None
     manifest: Manifest | None
     live: L | None
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,10 @@ _CANONICAL_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 digits fit into a 64-bit integer, time stamps in nanoseconds do not."""
 
 
+Signature = tuple[tuple[str, int, int], ...]
+"""Path, size and time of change of every file of a version."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
     """A version on disk, by its identity and its folder."""
@@ -71,6 +75,22 @@ class ModelStore:
     def locate(self, servable_id: ServableId) -> StoredVersion:
         """Return where a version is, or would be; the disk is not looked at."""
         return StoredVersion(servable_id, self.root / servable_id.name / str(servable_id.version))
+
+    def signature(self, servable_id: ServableId) -> Signature:
+        """Return what tells one content of a version's folder from another, without reading it.
+
+        Returns:
+            Path, size in bytes and time of change in ns of every file; empty for no folder.
+        """
+        folder = self.locate(servable_id).folder
+        found = []
+        for path in sorted(folder.rglob("*")):
+            try:
+                status = path.stat()
+            except OSError:  # gone in between, or a link to nowhere: a change in either case
+                continue
+            found.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
+        return tuple(found)
 
     def read(self, servable_id: ServableId) -> Manifest:
         """Read the manifest of a version; its other files are not looked at.

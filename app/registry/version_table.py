@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Generic
 
 from app.artifacts.manifest import Manifest
 from app.errors import ServableNotFoundError, ServableNotReadyError
 from app.registry.loader import L
 from app.registry.status import ModelStatus, VersionStatus
-from app.registry.store import StoredVersion
-from app.registry.version_policy import VersionPolicy, aspired_versions
+from app.registry.store import Signature, StoredVersion
+from app.registry.version_policy import Specific, VersionPolicy, aspired_versions
 from app.types import ServableState
 
 STABLE = "stable"
@@ -23,6 +24,10 @@ _TELLING = (*LOADING_STATES, ServableState.START, ServableState.DRAINING, Servab
 them, for a failed version says little while an older one is loaded in its place."""
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(slots=True, eq=False)
 class VersionEntry(Generic[L]):
     """One version. ``state`` is written by ``VersionTable.set_state`` alone."""
@@ -32,6 +37,9 @@ class VersionEntry(Generic[L]):
     reason: str | None = None  # set exactly while FAILED
     manifest: Manifest | None = None
     live: L | None = None  # set exactly while AVAILABLE
+    last_reason: str | None = None  # why it FAILED the last time, which may be over
+    signature: Signature = ()  # of the folder, when it was last loaded from
+    since: datetime = field(default_factory=_now)  # the last change of state
 
     @property
     def number(self) -> int:
@@ -74,6 +82,11 @@ class VersionTable(Generic[L]):
         return tuple(entry for _, entry in sorted(self._entries.items(), reverse=True))
 
     @property
+    def default(self) -> VersionEntry[L] | None:
+        """The entry that answers where no version is asked for; None while none can."""
+        return self._default
+
+    @property
     def is_ready(self) -> bool:
         """Whether a version is AVAILABLE."""
         return self._default is not None
@@ -89,19 +102,49 @@ class VersionTable(Generic[L]):
         return entry
 
     def next_to_load(self) -> int | None:
-        """Return the newest wanted version that nothing was done for yet, or None.
+        """Return the newest wanted version that is to be loaded, or None.
 
         Versions that FAILED do not count as wanted: under ``Latest`` older ones take their places.
         """
         failed = [entry.number for entry in self.entries if entry.state is ServableState.FAILED]
         for number in aspired_versions(self.policy, self.on_disk, failed=failed):
             entry = self._entries.get(number)
-            if entry is None or entry.state is ServableState.START:
+            if entry is None or entry.state in (ServableState.START, ServableState.END):
                 return number
         return None
 
+    def superseded(self) -> list[VersionEntry[L]]:
+        """Return the entries that serve although others are wanted in their place, and serve.
+
+        None while the store shows no version that could be wanted: what is in memory may be all
+        that is left of it.
+        """
+        failed = [entry.number for entry in self.entries if entry.state is ServableState.FAILED]
+        wanted = aspired_versions(self.policy, self.on_disk, failed=failed)
+        if not any(self._is_available(number) for number in wanted):
+            return []
+        return [
+            entry
+            for entry in self.entries
+            if entry.state is ServableState.AVAILABLE and entry.number not in wanted
+        ]
+
+    def _is_available(self, number: int) -> bool:
+        entry = self._entries.get(number)
+        return entry is not None and entry.state is ServableState.AVAILABLE
+
+    def forget_missing(self) -> None:
+        """Drop the entries of versions that neither serve nor are on disk any more."""
+        over = (ServableState.FAILED, ServableState.END)
+        for entry in self.entries:
+            wanted = isinstance(self.policy, Specific) and entry.number in self.policy.versions
+            if entry.state in over and entry.number not in self.on_disk and not wanted:
+                del self._entries[entry.number]
+
     def set_state(self, entry: VersionEntry[L], state: ServableState) -> None:
         """Change the state of an entry, and with it the default: the one place that does."""
+        if entry.state is not state:
+            entry.since = _now()
         entry.state = state
         available = (e for e in self.entries if e.state is ServableState.AVAILABLE)
         self._default = next(available, None)
@@ -154,7 +197,14 @@ class VersionTable(Generic[L]):
             default_version=default,
             labels={} if default is None else {STABLE: default},
             versions=tuple(
-                VersionStatus(entry.number, entry.state, entry.reason, entry.manifest, entry.live)
+                VersionStatus(
+                    entry.number,
+                    entry.state,
+                    entry.reason,
+                    entry.manifest,
+                    entry.live,
+                    entry.since,
+                )
                 for entry in self.entries
             ),
         )

@@ -10,7 +10,8 @@ from tests.api.call import Call
 from tests.api.world import World, add_version, assert_problem, build, serving
 
 VERSION_KEYS = [
-    "version", "state", "reason", "architecture", "parameters", "classes", "input", "metrics",
+    "version", "state",
+        "since", "reason", "architecture", "parameters", "classes", "input", "metrics",
     "created_at", "engine", "precision", "device",
 ]  # fmt: skip
 

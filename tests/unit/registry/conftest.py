@@ -15,5 +15,5 @@ async def loaded(tmp_path: Path) -> World:
         make_version(tmp_path, name, version)
     make_version(tmp_path, version=4, defect=Defect.MISSING_FILE)
     world = World(tmp_path, {"cifar10": All(), "other": Latest()})
-    await world.manager.load_all()
+    await world.manager.reconcile()
     return world

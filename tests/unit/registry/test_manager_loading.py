@@ -26,7 +26,7 @@ async def test_version_goes_through_every_state_until_it_is_available(tmp_path: 
     make_version(tmp_path)
     world = World(tmp_path)
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert world.changes == [
         ("cifar10:1", state) for state in (START, LOADING, WARMING, TESTING, AVAILABLE)
@@ -41,7 +41,7 @@ async def test_latest_version_of_every_model_is_loaded_where_no_policy_is_set(
         make_version(tmp_path, name, version)
     world = World(tmp_path)
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert world.loader.loads == [cifar10(2), ServableId("other", 7)]
 
@@ -51,7 +51,7 @@ async def test_only_models_with_a_policy_are_loaded(tmp_path: Path) -> None:
         make_version(tmp_path, name, version)
     world = World(tmp_path, {"x": Latest(), "cifar10": Specific((1,))})
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert world.loader.loads == [ServableId("x", 1), cifar10(1)]
 
@@ -63,7 +63,7 @@ async def test_several_versions_are_loaded_newest_first_and_the_highest_is_defau
         make_version(tmp_path, version=version)
     world = World(tmp_path, {"cifar10": All()})
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert world.loader.loads == [cifar10(10), cifar10(2), cifar10(1)]
     assert world.manager.resolve() == "live cifar10:10"
@@ -78,7 +78,7 @@ async def test_defective_version_fails_with_a_reason_and_the_older_one_serves(
     make_version(tmp_path, version=2, defect=defect)
     world = World(tmp_path)
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert world.states() == {2: FAILED, 1: AVAILABLE}
     assert world.versions()[0].reason
@@ -96,7 +96,7 @@ async def test_manifest_of_a_version_with_a_wrong_checksum_is_still_shown(tmp_pa
     make_version(tmp_path, defect=Defect.WRONG_SHA256)
     world = World(tmp_path)
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     [version] = world.versions()
     assert version.state is FAILED
@@ -109,7 +109,7 @@ async def test_refusal_by_the_loader_is_the_reason(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.loader.faults[cifar10(1), TESTING] = ExecutionError("top-1 agreement 0.2, must be 0.99")
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     [version] = world.versions()
     assert (version.state, version.live) == (FAILED, None)
@@ -123,7 +123,7 @@ async def test_unexpected_error_is_shown_by_its_kind_alone_and_logged_once_with_
     world = World(tmp_path)
     world.loader.faults[cifar10(1), WARMING] = KeyError("/secret/path")
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     [version] = world.versions()
     assert version.reason == "KeyError, see the log of the server"
@@ -138,7 +138,7 @@ async def test_older_versions_are_tried_until_enough_serve(tmp_path: Path) -> No
     for broken in (6, 4, 3):
         world.loader.faults[cifar10(broken), TESTING] = ExecutionError("no")
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert world.states() == {6: FAILED, 5: AVAILABLE, 4: FAILED, 3: FAILED, 2: AVAILABLE}
 
@@ -147,7 +147,7 @@ async def test_nothing_stands_in_for_a_specific_version(tmp_path: Path) -> None:
     make_version(tmp_path, version=1)
     world = World(tmp_path, {"cifar10": Specific((2,))})
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert world.states() == {2: FAILED}
     assert world.manager.unready_reasons() == [
@@ -162,7 +162,7 @@ async def test_broken_model_does_not_keep_others_from_serving(tmp_path: Path) ->
     world = World(tmp_path)
     world.loader.faults[ServableId("b", 1), WARMING] = RuntimeError("boom")
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert [world.states(name)[1] for name in "abc"] == [FAILED, FAILED, AVAILABLE]
     assert world.manager.resolve("c") == "live c:1"
@@ -175,7 +175,7 @@ async def test_every_model_is_known_while_the_first_one_loads(tmp_path: Path) ->
     gate = world.loader.hold(cifar10(1), WARMING)
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(world.manager.load_all())
+        tasks.create_task(world.manager.reconcile())
         await gate.reached.wait()
         assert world.states("other") == {1: START}
         assert world.manager.unready_reasons() == ["cifar10: WARMING", "other: START"]
@@ -192,7 +192,7 @@ async def test_first_model_serves_while_the_second_loads(tmp_path: Path) -> None
     gate = world.loader.hold(ServableId("other", 1), TESTING)
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(world.manager.load_all())
+        tasks.create_task(world.manager.reconcile())
         await gate.reached.wait()
         assert world.manager.resolve() == "live cifar10:1"
         assert world.manager.unready_reasons() == ["other: TESTING"]
@@ -206,7 +206,7 @@ async def test_cancelled_loading_fails_the_version_in_hand_and_keeps_those_that_
     make_version(tmp_path, "other")
     world = World(tmp_path)
     gate = world.loader.hold(ServableId("other", 1), WARMING)
-    loading = asyncio.create_task(world.manager.load_all())
+    loading = asyncio.create_task(world.manager.reconcile())
     await gate.reached.wait()
 
     loading.cancel()
@@ -223,7 +223,7 @@ async def test_report_after_the_load_has_ended_changes_nothing(
 ) -> None:
     make_version(tmp_path)
     world = World(tmp_path)
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     world.loader.reports[cifar10(1)](late)
 
@@ -238,7 +238,7 @@ async def test_state_never_steps_back_while_a_second_precision_is_warmed_up(
     gate = world.loader.hold(cifar10(1), TESTING)
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(world.manager.load_all())
+        tasks.create_task(world.manager.reconcile())
         await gate.reached.wait()
         world.loader.reports[cifar10(1)](WARMING)
         assert world.states() == {1: TESTING}
@@ -248,7 +248,7 @@ async def test_state_never_steps_back_while_a_second_precision_is_warmed_up(
 async def test_loader_cannot_declare_a_version_available(tmp_path: Path) -> None:
     make_version(tmp_path)
     world = World(tmp_path)
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     with pytest.raises(ValueError, match="a loader cannot report AVAILABLE"):
         world.loader.reports[cifar10(1)](AVAILABLE)
@@ -259,7 +259,7 @@ async def test_missing_default_model_is_warned_of(
 ) -> None:
     make_version(tmp_path, "other")
 
-    await World(tmp_path).manager.load_all()
+    await World(tmp_path).manager.reconcile()
 
     [record] = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert record.getMessage() == "default model is not among the models"

@@ -30,7 +30,7 @@ async def test_not_ready_before_loading_has_begun(tmp_path: Path) -> None:
 async def test_not_ready_where_no_model_is_found(tmp_path: Path) -> None:
     world = World(tmp_path / "gone")
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert world.manager.unready_reasons() == [
         f"no model found in {tmp_path / 'gone'} (KERASERVE_MODEL_DIR)"
@@ -41,7 +41,7 @@ async def test_not_ready_where_no_model_is_asked_for(tmp_path: Path) -> None:
     make_version(tmp_path)
     world = World(tmp_path, {})
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert len(world.manager.unready_reasons()) == 1
 
@@ -50,7 +50,7 @@ async def test_not_ready_while_a_required_model_has_no_version(tmp_path: Path) -
     make_version(tmp_path, "other")
     world = World(tmp_path, {"other": Latest(), "cifar10": Latest()})
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     text = "no version in the store (KERASERVE_MODEL_DIR)"
     assert world.manager.unready_reasons() == [f"cifar10: {text}"]
@@ -67,7 +67,7 @@ async def test_not_ready_with_the_newest_reason_where_every_version_failed(
     make_version(tmp_path, version=2, defect=Defect.MISSING_FILE)
     world = World(tmp_path)
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     reason = "version 2 is FAILED: 'model.keras' is missing"
     assert world.manager.unready_reasons() == [f"cifar10: {reason}"]
@@ -84,7 +84,7 @@ async def test_not_ready_tells_the_state_of_the_older_version_that_is_loaded_ins
     gate = world.loader.hold(cifar10(1), WARMING)
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(world.manager.load_all())
+        tasks.create_task(world.manager.reconcile())
         await gate.reached.wait()
         assert world.manager.unready_reasons() == ["cifar10: WARMING"]
         gate.opened.set()
@@ -94,7 +94,7 @@ async def test_not_ready_where_the_store_cannot_be_listed(tmp_path: Path) -> Non
     (tmp_path / "loop").symlink_to("loop")
     world = World(tmp_path / "loop")
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     [reason] = world.manager.unready_reasons()
     assert reason.endswith("loop' cannot be listed: Too many levels of symbolic links")
@@ -116,7 +116,7 @@ async def test_model_that_cannot_be_listed_does_not_keep_others_from_serving(
     make_version(tmp_path, "cifar10")
     world = World(OneBrokenFolder(tmp_path), policies)
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     assert world.manager.resolve() == "live cifar10:1"
     assert world.manager.unready_reasons() == [

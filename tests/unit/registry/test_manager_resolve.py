@@ -80,7 +80,7 @@ async def test_model_that_is_not_ready_has_no_default_and_no_labels(tmp_path: Pa
     make_version(tmp_path, defect=Defect.NO_MANIFEST)
     world = World(tmp_path)
 
-    await world.manager.load_all()
+    await world.manager.reconcile()
 
     [status] = world.manager.statuses()
     assert (status.default_version, status.labels) == (None, {})

@@ -66,7 +66,7 @@ async def test_version_whose_turn_never_came_ends_without_the_loader(tmp_path: P
     make_version(tmp_path, "other")
     world = World(tmp_path)
     gate = world.loader.hold(cifar10(1), WARMING)
-    loading = asyncio.create_task(world.manager.load_all())
+    loading = asyncio.create_task(world.manager.reconcile())
     await gate.reached.wait()
     loading.cancel()
     await asyncio.wait([loading])

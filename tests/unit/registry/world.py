@@ -17,7 +17,11 @@ class World:
     """A manager over ``store`` with a fake loader, and every change of state that it told."""
 
     def __init__(
-        self, store: ModelStore | Path, policies: Mapping[str, VersionPolicy] | None = None
+        self,
+        store: ModelStore | Path,
+        policies: Mapping[str, VersionPolicy] | None = None,
+        *,
+        allow_class_changes: bool = False,
     ) -> None:
         self.loader = FakeLoader()
         self.changes: list[tuple[str, ServableState]] = []
@@ -27,6 +31,7 @@ class World:
             "cifar10",
             self.loader,
             self._on_state,
+            allow_class_changes=allow_class_changes,
         )
 
     def _on_state(self, servable_id: ServableId, state: ServableState) -> None:

@@ -35,10 +35,10 @@ def test_defaults_fill_what_a_file_leaves_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", built_in_names())
 def test_built_in_configurations_are_valid(name: str) -> None:
-    assert name in {load_config(name).name, f"{load_config(name).name}_distilled"}
+    assert load_config(name).name == name
 
 
-@pytest.mark.parametrize("name", ["cifar10", "fashion_mnist", "fashion_mnist_distilled"])
+@pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])
 def test_configurations_of_the_shipped_models_carry_no_data_set_pictures(name: str) -> None:
     assert load_config(name).publish.samples == "generated"
 

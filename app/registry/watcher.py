@@ -1,0 +1,92 @@
+"""Tells when the store may have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from watchfiles import awatch
+
+logger = logging.getLogger(__name__)
+
+WatchMode = Literal["events", "poll", "off"]
+
+# Copying a version is hundreds of events: they count as one once nothing happened for this long.
+_DEBOUNCE_MS = 500
+_STEP_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class WatchPolicy:
+    """How the store is watched.
+
+    Attributes:
+        mode: By the events of the operating system, which network file systems do not send; by
+            comparing time stamps; or not at all.
+        interval_s: How often to look in any case, s; in ``poll``, how often to compare.
+    """
+
+    mode: WatchMode = "events"
+    interval_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse to look all the time."""
+        if self.interval_s <= 0:
+            raise ValueError(f"interval_s is {self.interval_s:g}, must be above 0")
+
+
+async def store_changes(root: Path, policy: WatchPolicy) -> AsyncGenerator[None, None]:
+    """Yield whenever ``root`` may look different from before; for ever, unless the mode is off.
+
+    Events are a hint that makes it quick. Each ``interval_s`` it yields without one, so that a lost
+    event, a store on a file system without events, or one that is taken away and put back costs
+    time and nothing else.
+
+    Args:
+        root: The store; it need not exist.
+        policy: How to watch it.
+    """
+    if policy.mode == "off":
+        return
+    while True:
+        watched = await asyncio.to_thread(_identity, root)
+        if watched is None:
+            await asyncio.sleep(policy.interval_s)
+            yield
+            continue
+        try:
+            async for _ in _events(root, policy):
+                yield
+                if await asyncio.to_thread(_identity, root) != watched:
+                    break  # the folder that is watched is not the store any more
+        except OSError as error:  # it vanished just now, or the limit of watches is reached
+            logger.warning("store not watched", extra={"reason": str(error)})
+            await asyncio.sleep(policy.interval_s)
+            yield
+
+
+def _events(root: Path, policy: WatchPolicy) -> AsyncIterator[object]:
+    milliseconds = max(round(policy.interval_s * 1000), 1)
+    return awatch(
+        root,
+        watch_filter=None,
+        debounce=min(_DEBOUNCE_MS, milliseconds),
+        step=min(_STEP_MS, milliseconds),
+        rust_timeout=milliseconds,
+        yield_on_timeout=True,
+        force_polling=policy.mode == "poll",
+        poll_delay_ms=milliseconds,
+        ignore_permission_denied=True,
+    )
+
+
+def _identity(root: Path) -> tuple[int, int] | None:
+    try:
+        status = root.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

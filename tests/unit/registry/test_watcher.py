@@ -1,0 +1,101 @@
+"""The watcher against a real file system."""
+
+# ruff: noqa: ASYNC240 - what blocks is a folder of one file
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.registry.watcher import WatchMode, WatchPolicy, store_changes
+
+pytestmark = pytest.mark.timeout(30)
+
+NEVER_S = 3600.0
+
+
+async def next_change(changes: AsyncIterator[None]) -> None:
+    await asyncio.wait_for(anext(changes), 20)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    store = tmp_path / "store"
+    store.mkdir()
+    return store
+
+
+async def changed_when_something_is_written(changes: AsyncIterator[None], path: Path) -> None:
+    waiting = asyncio.create_task(next_change(changes))
+    number = 0
+    while not waiting.done():  # when the watch begins is not told: write until it has
+        number += 1
+        path.write_text(str(number))
+        await asyncio.wait([waiting], timeout=0.2)
+    await waiting
+
+
+async def test_events_tell_of_a_file_deep_inside(root: Path) -> None:
+    (root / "cifar10" / "7").mkdir(parents=True)
+    changes = store_changes(root, WatchPolicy("events", NEVER_S))
+
+    await changed_when_something_is_written(changes, root / "cifar10" / "7" / "manifest.json")
+
+    await changes.aclose()
+
+
+@pytest.mark.parametrize("mode", ["events", "poll"])
+async def test_it_looks_each_interval_even_if_nothing_is_told(root: Path, mode: WatchMode) -> None:
+    changes = store_changes(root, WatchPolicy(mode, 0.05))
+
+    for _ in range(3):
+        await next_change(changes)
+
+    await changes.aclose()
+
+
+async def test_store_that_is_not_there_yet_is_waited_for(root: Path) -> None:
+    shutil.rmtree(root)
+    changes = store_changes(root, WatchPolicy("events", 0.05))
+
+    await next_change(changes)
+    root.mkdir()
+    await next_change(changes)
+    await changed_when_something_is_written(changes, root / "new")
+
+    await changes.aclose()
+
+
+async def test_store_that_was_taken_away_and_put_back_is_watched_again(root: Path) -> None:
+    changes = store_changes(root, WatchPolicy("events", 0.2))
+    await next_change(changes)
+
+    root.rename(root.with_name("aside"))
+    root.mkdir()
+    await next_change(changes)  # at the latest by the interval
+    await changed_when_something_is_written(changes, root / "new")
+
+    await changes.aclose()
+
+
+async def test_nothing_is_watched_when_it_is_off(root: Path) -> None:
+    assert [change async for change in store_changes(root, WatchPolicy("off"))] == []
+
+
+async def test_watching_ends_at_once_when_it_is_cancelled(root: Path) -> None:
+    changes = store_changes(root, WatchPolicy("events", NEVER_S))
+    waiting = asyncio.create_task(next_change(changes))
+    await asyncio.sleep(0)
+
+    waiting.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(waiting, 10)
+
+
+def test_interval_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="interval_s is 0, must be above 0"):
+        WatchPolicy(interval_s=0)
