@@ -1,4 +1,4 @@
-"""The ``keraserve`` command: ``serve``, ``models list`` and ``models check``."""
+"""The ``keraserve`` command: ``serve``, and ``models list``, ``check`` and ``label``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from app import __version__
 from app.artifacts.checksums import verify_files
 from app.errors import ArtifactError, ServingError
+from app.registry.labels import set_label
 from app.registry.store import ModelStore
 from app.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 from app.types import ServableId
@@ -24,6 +25,18 @@ Does with one version folder what a server does before it serves it: compares th
 manifest, loads the network with the engine and precision of the settings, executes every allowed
 batch size, and compares its answers with the probabilities that training recorded in samples.npz.
 Exit code 0: it would be served; 1: it would not, with the reason.
+"""
+
+
+_LABEL_DESCRIPTION = """\
+Writes labels.json of the store; running servers notice. A request names the label in place of a
+version (?label=canary), and the version that it points at is served beside those of the policy.
+
+The label `stable` says which version answers where none is asked for. Without it that is the
+newest one; with it, newer ones are served but have to be asked for.
+
+  keraserve models label cifar10 stable 2      roll back to version 2, and stay there
+  keraserve models label cifar10 stable --remove      follow the newest one again
 """
 
 
@@ -87,6 +100,20 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("folder", type=Path, metavar="FOLDER", help="for example models/cifar10/1")
     check.add_argument("--json", action="store_true", help="print one JSON object")
     check.set_defaults(command=_check_model)
+    label = model_commands.add_parser(
+        "label",
+        help="call a version by a name",
+        description=_LABEL_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    label.add_argument("name", metavar="MODEL")
+    label.add_argument("label", metavar="LABEL")
+    label.add_argument("version", metavar="VERSION", nargs="?", type=int)
+    label.add_argument("--remove", action="store_true", help="take the label away")
+    label.add_argument(
+        "--model-dir", metavar="FOLDER", help=f"the store [{ENV_PREFIX}MODEL_DIR, default: models]"
+    )
+    label.set_defaults(command=_label_version)
     return parser
 
 
@@ -109,10 +136,15 @@ def _serve(options: argparse.Namespace) -> int:
     return serve(settings)
 
 
-def _list_models(options: argparse.Namespace) -> int:
-    root = load_settings(model_dir=options.model_dir).model_dir
+def _store_root(model_dir: str | None) -> Path:
+    root = load_settings(model_dir=model_dir).model_dir
     if not root.is_dir():
         raise SettingsError(f"the model store {root} is no folder ({ENV_PREFIX}MODEL_DIR)")
+    return root
+
+
+def _list_models(options: argparse.Namespace) -> int:
+    root = _store_root(options.model_dir)
     rows, broken = _rows(ModelStore(root), root)
     if not rows:
         print(f"{root} holds no published version; `keraserve-train run cifar10` makes one.")
@@ -149,6 +181,22 @@ def _check_model(options: argparse.Namespace) -> int:
             f"{found.top1_agreement:.2%} of {found.samples} samples get the recorded label, "
             f"largest deviation {found.max_deviation:.2g}"
         )
+    return 0
+
+
+def _label_version(options: argparse.Namespace) -> int:
+    root, name = _store_root(options.model_dir), options.name
+    if (options.version is None) != options.remove:
+        raise SettingsError("give a version, or --remove")
+    versions = ModelStore(root).versions(name)
+    if not options.remove and options.version not in versions:
+        known = ", ".join(map(str, versions)) or "none"
+        raise SettingsError(f"{root} has no version {options.version} of {name}; it has: {known}")
+    set_label(root, name, options.label, options.version)
+    if options.remove:
+        print(f"{name} has no label {options.label} any more")
+    else:
+        print(f"{options.label} is {name}:{options.version}")
     return 0
 
 

@@ -18,10 +18,11 @@ from app.errors import (
     ServableNotReadyError,
     ServingError,
 )
+from app.registry.labels import Labels, read_labels
 from app.registry.loader import L, Loader
 from app.registry.status import ModelStatus
 from app.registry.store import ModelStore, Signature
-from app.registry.version_policy import Latest, VersionPolicy, aspired_versions
+from app.registry.version_policy import Latest, VersionPolicy
 from app.registry.version_table import LOADING_STATES, VersionEntry, VersionTable
 from app.types import ServableId, ServableState
 
@@ -38,6 +39,7 @@ class _Sight:
         on_disk: The versions that are there.
         fault: Why they could not be listed, or None.
         changed: Those that FAILED, and whose folder is another one now.
+        labels: Names of versions; None where they cannot be read: those known so far hold.
     """
 
     name: str
@@ -45,6 +47,7 @@ class _Sight:
     on_disk: tuple[int, ...]
     fault: str | None
     changed: frozenset[int]
+    labels: Mapping[str, int] | None
 
 
 class ServableManager(Generic[L]):
@@ -59,8 +62,9 @@ class ServableManager(Generic[L]):
         it supersedes begin to drain. What is served goes on being served while the store shows
         nothing better: a store that is gone, unreadable or full of broken versions ends nothing.
     Resolve: never waits; it looks up two dictionaries and gives what is AVAILABLE, or raises.
-    Default: the highest AVAILABLE version of a model, changed by ``VersionTable.set_state`` alone,
-        in one step between two calls of ``resolve``.
+    Default: the highest AVAILABLE version of a model, but for none above the one that the label
+        ``stable`` pins; changed by its ``VersionTable`` alone, in one step between two calls of
+        ``resolve``.
     Failure: whatever is wrong with a version makes it FAILED with a reason. Under ``Latest`` the
         next older version on disk is tried, until enough are AVAILABLE or none is left. It is tried
         again when its folder has changed. No fault of a version or a model keeps others from being
@@ -101,6 +105,7 @@ class ServableManager(Generic[L]):
         self._on_state = on_state
         self._allow_class_changes = allow_class_changes
         self._has_warned_of_default = False
+        self._labels_fault: str | None = None  # written by the thread that looks, one at a time
         self._ending: set[asyncio.Task[None]] = set()
         self._tables: dict[str, VersionTable[L]] = {}
         self._fault: str | None = "loading has not begun"  # why no model is known
@@ -124,7 +129,7 @@ class ServableManager(Generic[L]):
         # All are known before the first is loaded, so that none is missed.
         tables = [self._tables[sight.name] for sight in sights]
         for table in tables:
-            for number in aspired_versions(table.policy, table.on_disk):
+            for number in table.wanted():
                 self._add(table, number)
         for table in tables:
             while (wanted := table.next_to_load()) is not None:
@@ -158,6 +163,7 @@ class ServableManager(Generic[L]):
         policies = self._policies
         if policies is None:
             policies = {name: Latest() for name in self._store.models()}
+        labels = self._read_labels()
         sights = []
         for name, policy in policies.items():
             try:
@@ -169,14 +175,30 @@ class ServableManager(Generic[L]):
                 for id_, signature in failed.items()
                 if id_.name == name and self._store.signature(id_) != signature
             )
-            sights.append(_Sight(name, policy, on_disk, fault, changed))
+            of_model = None if labels is None else labels.get(name, {})
+            sights.append(_Sight(name, policy, on_disk, fault, changed, of_model))
         return sights
+
+    def _read_labels(self) -> Labels | None:
+        if not self._store.root.is_dir():
+            return None
+        try:
+            labels = read_labels(self._store.root)
+        except ArtifactError as error:
+            if str(error) != self._labels_fault:  # said once
+                logger.error("labels not read", extra={"reason": str(error)})
+            self._labels_fault = str(error)
+            return None
+        self._labels_fault = None
+        return labels
 
     def _take_in(self, sight: _Sight) -> None:
         table = self._tables.get(sight.name)
         if table is None:
             table = self._tables[sight.name] = VersionTable[L](sight.name, sight.policy)
         table.on_disk, table.store_fault = sight.on_disk, sight.fault
+        if sight.labels is not None:
+            table.set_labels(sight.labels)
         for number in sight.changed:
             entry = table.get(number)
             if entry is not None and entry.state is ServableState.FAILED:

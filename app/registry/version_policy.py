@@ -62,6 +62,32 @@ def aspired_versions(
     return tuple(newest_first)
 
 
+def wanted_versions(
+    policy: VersionPolicy,
+    on_disk: Collection[int],
+    *,
+    failed: Collection[int] = (),
+    pinned: int | None = None,
+    labelled: Collection[int] = (),
+) -> tuple[int, ...]:
+    """Return the versions to be served by policy and labels, newest first.
+
+    Args:
+        policy: What is asked for.
+        on_disk: The versions that the store has, in any order.
+        failed: Versions known to be broken, which are left out.
+        pinned: The version that is to be the default; if it is broken or gone, the newest good one
+            below it stands in, never one above it: somebody may have rolled back from that.
+        labelled: Versions that other labels point at; nothing stands in for them.
+    """
+    wanted = set(aspired_versions(policy, on_disk, failed=failed))
+    good = set(on_disk) - set(failed)
+    if pinned is not None:
+        wanted |= {max((version for version in good if version <= pinned), default=pinned)}
+    wanted |= good & set(labelled)
+    return tuple(sorted(wanted - set(failed), reverse=True))
+
+
 def parse_models_setting(text: str) -> dict[str, VersionPolicy]:
     """Parse KERASERVE_MODELS: ``cifar10, fashion_mnist:latest(2), x:3``.
 

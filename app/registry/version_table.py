@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic
@@ -11,11 +12,11 @@ from app.errors import ServableNotFoundError, ServableNotReadyError
 from app.registry.loader import L
 from app.registry.status import ModelStatus, VersionStatus
 from app.registry.store import Signature, StoredVersion
-from app.registry.version_policy import Specific, VersionPolicy, aspired_versions
+from app.registry.version_policy import Specific, VersionPolicy, wanted_versions
 from app.types import ServableState
 
 STABLE = "stable"
-"""The label that every model has: its default version."""
+"""The label that every model has: its default version. Set, it pins which one that is."""
 
 LOADING_STATES = (ServableState.LOADING, ServableState.WARMING, ServableState.TESTING)
 
@@ -73,6 +74,7 @@ class VersionTable(Generic[L]):
         self.policy = policy
         self.on_disk = on_disk
         self.store_fault = store_fault
+        self._labels: dict[str, int] = {}
         self._entries: dict[int, VersionEntry[L]] = {}
         self._default: VersionEntry[L] | None = None
 
@@ -101,13 +103,28 @@ class VersionTable(Generic[L]):
         self._entries[entry.number] = entry
         return entry
 
+    def set_labels(self, labels: Mapping[str, int]) -> None:
+        """Replace the labels; the default may become another version in this step."""
+        self._labels = dict(labels)
+        self._choose_default()
+
+    def wanted(self) -> tuple[int, ...]:
+        """Return the versions to be served, newest first; those that FAILED are not among them."""
+        failed = [entry.number for entry in self.entries if entry.state is ServableState.FAILED]
+        return wanted_versions(
+            self.policy,
+            self.on_disk,
+            failed=failed,
+            pinned=self._labels.get(STABLE),
+            labelled=[number for label, number in self._labels.items() if label != STABLE],
+        )
+
     def next_to_load(self) -> int | None:
         """Return the newest wanted version that is to be loaded, or None.
 
         Versions that FAILED do not count as wanted: under ``Latest`` older ones take their places.
         """
-        failed = [entry.number for entry in self.entries if entry.state is ServableState.FAILED]
-        for number in aspired_versions(self.policy, self.on_disk, failed=failed):
+        for number in self.wanted():
             entry = self._entries.get(number)
             if entry is None or entry.state in (ServableState.START, ServableState.END):
                 return number
@@ -119,8 +136,7 @@ class VersionTable(Generic[L]):
         None while the store shows no version that could be wanted: what is in memory may be all
         that is left of it.
         """
-        failed = [entry.number for entry in self.entries if entry.state is ServableState.FAILED]
-        wanted = aspired_versions(self.policy, self.on_disk, failed=failed)
+        wanted = self.wanted()
         if not any(self._is_available(number) for number in wanted):
             return []
         return [
@@ -137,16 +153,30 @@ class VersionTable(Generic[L]):
         """Drop the entries of versions that neither serve nor are on disk any more."""
         over = (ServableState.FAILED, ServableState.END)
         for entry in self.entries:
-            wanted = isinstance(self.policy, Specific) and entry.number in self.policy.versions
-            if entry.state in over and entry.number not in self.on_disk and not wanted:
+            is_there = entry.number in self.on_disk or entry.number in self._named()
+            if entry.state in over and not is_there:
                 del self._entries[entry.number]
 
+    def _named(self) -> set[int]:
+        """Return the versions that somebody asked for by number, whether they exist or not."""
+        by_policy = self.policy.versions if isinstance(self.policy, Specific) else ()
+        return {*by_policy, *self._labels.values()}
+
     def set_state(self, entry: VersionEntry[L], state: ServableState) -> None:
-        """Change the state of an entry, and with it the default: the one place that does."""
+        """Change the state of an entry, and with it, perhaps, the default."""
         if entry.state is not state:
             entry.since = _now()
         entry.state = state
-        available = (e for e in self.entries if e.state is ServableState.AVAILABLE)
+        self._choose_default()
+
+    def _choose_default(self) -> None:
+        """Take the newest AVAILABLE version, where one is pinned the newest that is not above."""
+        pinned = self._labels.get(STABLE)
+        available = (
+            entry
+            for entry in self.entries
+            if entry.state is ServableState.AVAILABLE and (pinned is None or entry.number <= pinned)
+        )
         self._default = next(available, None)
 
     def find(self, version: int | None, label: str | None) -> L:
@@ -172,12 +202,19 @@ class VersionTable(Generic[L]):
 
     def _find_labelled(self, label: str | None) -> VersionEntry[L]:
         if label not in (None, STABLE):
-            raise ServableNotFoundError(
-                f"{self.name} has no label {label!r}; it has: {STABLE}", code="label_not_found"
-            )
+            return self._find_version(self._labelled(label))
         if self._default is None:
             raise ServableNotReadyError(f"{self.name} is not ready: {self.why_unready()}")
         return self._default
+
+    def _labelled(self, label: str) -> int:
+        number = self._labels.get(label)
+        if number is None:
+            known = ", ".join(sorted({STABLE, *self._labels}))
+            raise ServableNotFoundError(
+                f"{self.name} has no label {label!r}; it has: {known}", code="label_not_found"
+            )
+        return number
 
     def why_unready(self) -> str:
         """Return what keeps the model from having an AVAILABLE version, while it has none."""
@@ -185,6 +222,11 @@ class VersionTable(Generic[L]):
         for state in _TELLING:
             if any(entry.state is state for entry in entries):
                 return state.value
+        pinned = self._labels.get(STABLE)
+        if pinned is not None:
+            found = self._entries.get(pinned)
+            which = "not in the store" if found is None else found.describe()
+            return f"{STABLE} is version {pinned}, which is {which}"
         if entries:
             return f"version {entries[0].number} is {entries[0].describe()}"
         return self.store_fault or "no version in the store (KERASERVE_MODEL_DIR)"
@@ -195,7 +237,7 @@ class VersionTable(Generic[L]):
         return ModelStatus(
             name=self.name,
             default_version=default,
-            labels={} if default is None else {STABLE: default},
+            labels=self._labels | ({} if default is None else {STABLE: default}),
             versions=tuple(
                 VersionStatus(
                     entry.number,

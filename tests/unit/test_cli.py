@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from app.registry.labels import read_labels
 from tests.factories.versions import Defect, make_version
 
 
@@ -52,3 +53,40 @@ def test_check_of_nothing_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["models", "check", str(tmp_path / "9")]) == 1
 
     assert capsys.readouterr().out.endswith("9 is no folder\n")
+
+
+def test_label_is_written_and_taken_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_version(tmp_path, version=2)
+    words = ["models", "label", "cifar10", "stable"]
+
+    assert main([*words, "2", "--model-dir", str(tmp_path)]) == 0
+    assert read_labels(tmp_path) == {"cifar10": {"stable": 2}}
+
+    assert main([*words, "--remove", "--model-dir", str(tmp_path)]) == 0
+    assert read_labels(tmp_path) == {}
+    assert capsys.readouterr().out.splitlines() == [
+        "stable is cifar10:2",
+        "cifar10 has no label stable any more",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["7"], "has no version 7 of cifar10; it has: 2"),
+        ([], "give a version, or --remove"),
+        (["2", "--remove"], "give a version, or --remove"),
+    ],
+)
+def test_label_that_points_nowhere_is_refused(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_version(tmp_path, version=2)
+
+    code = main(["models", "label", "cifar10", "stable", *words, "--model-dir", str(tmp_path)])
+
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert read_labels(tmp_path) == {}

@@ -9,6 +9,7 @@ from app.registry.version_policy import (
     VersionPolicy,
     aspired_versions,
     parse_models_setting,
+    wanted_versions,
 )
 
 
@@ -94,3 +95,34 @@ def test_policy_that_serves_nothing_cannot_be_made() -> None:
         Latest(0)
     with pytest.raises(ValueError, match=r"specific\(\[\]\) serves nothing"):
         Specific(())
+
+
+@pytest.mark.parametrize(
+    ("policy", "on_disk", "failed", "pinned", "labelled", "wanted"),
+    [
+        pytest.param(Latest(), [1, 2, 3], [], None, [], (3,), id="no labels"),
+        pytest.param(Latest(), [1, 2, 3], [], 2, [], (3, 2), id="pinned beside the newest"),
+        pytest.param(Latest(), [1, 2, 3], [], 3, [], (3,), id="pinned is the newest"),
+        pytest.param(Latest(), [1, 2, 3], [2], 2, [], (3, 1), id="older one for a broken pin"),
+        pytest.param(Latest(), [1, 3], [], 2, [], (3, 1), id="older one for a missing pin"),
+        pytest.param(Latest(), [3], [], 2, [], (3, 2), id="nothing older: the pin fails visibly"),
+        pytest.param(Latest(), [3], [2], 2, [], (3,), id="and is not tried for ever"),
+        pytest.param(Latest(), [1, 2, 3], [], None, [1], (3, 1), id="labelled"),
+        pytest.param(Latest(), [1, 2, 3], [1], None, [1], (3,), id="nothing for a broken label"),
+        pytest.param(Latest(), [1, 2, 3], [], None, [9], (3,), id="label of nothing"),
+        pytest.param(Specific((2,)), [1, 2, 3], [], 1, [3], (3, 2, 1), id="beside named ones"),
+        pytest.param(All(), [1, 2], [], 2, [1], (2, 1), id="all are wanted anyway"),
+        pytest.param(Latest(), [], [], None, [2], (), id="empty store"),
+    ],
+)
+def test_labels_want_versions_beside_those_of_the_policy(
+    policy: VersionPolicy,
+    on_disk: list[int],
+    failed: list[int],
+    pinned: int | None,
+    labelled: list[int],
+    wanted: tuple[int, ...],
+) -> None:
+    found = wanted_versions(policy, on_disk, failed=failed, pinned=pinned, labelled=labelled)
+
+    assert found == wanted
