@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from app import __version__
 from app.artifacts.checksums import verify_files
@@ -80,8 +81,12 @@ def _parser() -> argparse.ArgumentParser:
         )
     serve.set_defaults(command=_serve)
 
-    models = commands.add_parser("models", help="look at published models")
-    model_commands = models.add_subparsers(required=True, metavar="COMMAND")
+    models = commands.add_parser("models", help="look at published models, and name versions")
+    _add_model_commands(models.add_subparsers(required=True, metavar="COMMAND"))
+    return parser
+
+
+def _add_model_commands(model_commands: Any) -> None:
     listing = model_commands.add_parser(
         "list",
         help="list the versions in the store",
@@ -114,7 +119,6 @@ def _parser() -> argparse.ArgumentParser:
         "--model-dir", metavar="FOLDER", help=f"the store [{ENV_PREFIX}MODEL_DIR, default: models]"
     )
     label.set_defaults(command=_label_version)
-    return parser
 
 
 class _WideHelp(argparse.HelpFormatter):

@@ -24,6 +24,7 @@ from app.registry.status import ModelStatus
 from app.registry.store import ModelStore, StoredVersion
 from app.registry.watcher import store_changes
 from app.runtime.loader import load_servable
+from app.runtime.memory import give_back
 from app.runtime.policy import EnginePolicy
 from app.runtime.self_test import run_self_test
 from app.settings import Settings
@@ -115,6 +116,7 @@ class ServableLoader:
         self._metrics.clear_info(
             live.id, live.info, live.manifest.files[live.manifest.network_file].sha256
         )
+        await asyncio.to_thread(give_back)
 
     def _prepare(
         self, stored: StoredVersion, manifest: Manifest, report: Callable[[ServableState], None]
@@ -129,6 +131,8 @@ class ServableLoader:
         except BaseException:
             servable.close()
             raise
+        finally:
+            give_back()  # what loading has needed for a moment
         return servable
 
     def _start(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> LiveServable:

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.artifacts.manifest import Manifest
 from app.errors import ArtifactError
+from app.runtime.memory import settle_imports
 from app.runtime.policy import EnginePolicy
 from app.types import Servable
 
@@ -26,6 +27,7 @@ def load_servable(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Ser
             f"the tensorflow engine is not installed ({error.name} is missing): "
             "install keraserve[cpu] or keraserve[gpu]"
         ) from error
+    settle_imports()
     tensorflow_engine.configure_tensorflow()
     network, path = manifest.input, folder / manifest.network_file
     model: Any
