@@ -13,7 +13,7 @@ ACCELERATOR ?= auto
 # of `make train`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
-# passed on by `make test`, `make tensorboard`, `make bench` and `make bench-train`
+# passed on by `make test`, `make tensorboard`, `make bench`, `bench-train` and `bench-swaps`
 ARGS ?=
 # of `make lock`: non-empty takes the newest versions instead of keeping the pins
 UPGRADE ?=
@@ -30,7 +30,7 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-train lock clean
+.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-train bench-swaps lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ bench: ## Measure throughput and latency (ARGS are the harness's)
 bench-train: ## Measure what the input pipeline costs a training (ARGS are the benchmark's)
 	@$(bootstrap) serve train dev
 	@$(bin)/python -m benchmarks.training $(ARGS)
+
+bench-swaps: ## Measure what new versions cost while requests come in (ARGS are the benchmark's)
+	@$(bootstrap) serve dev
+	@$(bin)/python -m benchmarks.swaps $(ARGS)
 
 lock: ## Compile requirements/*.txt (UPGRADE=1 takes the newest versions)
 	@$(bootstrap) dev

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, api
-from app.lifecycle import Lifecycle, LoadServable
+from app.lifecycle import Lifecycle
+from app.loading import LoadServable
 from app.runtime.loader import load_servable
 from app.settings import Settings
 

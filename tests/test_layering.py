@@ -22,6 +22,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.main"}),
     frozenset({"app.api"}),
     frozenset({"app.lifecycle", "app.version_check"}),
+    frozenset({"app.loading"}),
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging"}),

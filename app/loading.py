@@ -1,0 +1,170 @@
+"""Brings one version in and out: what the registry asks for, joined from the parts below."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from app.artifacts.layout import SAMPLES
+from app.artifacts.manifest import Manifest
+from app.artifacts.samples import read_samples
+from app.batching.batcher import DynamicBatcher
+from app.batching.policy import BatchPolicy
+from app.inference.live import LiveServable
+from app.metrics import Metrics
+from app.registry.store import StoredVersion
+from app.runtime.memory import give_back
+from app.runtime.policy import EnginePolicy
+from app.runtime.self_test import run_self_test
+from app.types import Servable, ServableState
+
+logger = logging.getLogger(__name__)
+
+LoadServable = Callable[[Path, Manifest, EnginePolicy], Servable]
+"""Builds what an engine executes, from the folder of a verified version; it blocks."""
+
+_NICENESS = 10
+"""Half of the way to the lowest priority: on two cores that are busy with requests, p99 during
+swaps is an eighth lower with it (``benchmarks/README.md``)."""
+
+
+class ServableLoader:
+    """Brings one version from its folder to a running batcher, and back.
+
+    Everything that takes long runs in a thread of its own, of lower priority where the system has
+    that for threads: the event loop goes on serving.
+    """
+
+    def __init__(
+        self,
+        load: LoadServable,
+        engine_policy: EnginePolicy,
+        batch_policy: BatchPolicy,
+        metrics: Metrics,
+        unload_timeout_s: float,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            load: Builds the engine's servable; it blocks.
+            engine_policy: What it runs on.
+            batch_policy: How its batcher forms batches.
+            metrics: Where versions count.
+            unload_timeout_s: How long a version may take to finish what it accepted.
+        """
+        self.cut_off_images = 0
+        self._thread = ThreadPoolExecutor(1, "load", initializer=_step_back)
+        self._load = load
+        self._engine_policy = engine_policy
+        self._batch_policy = batch_policy
+        self._metrics = metrics
+        self.unload_timeout_s = unload_timeout_s
+
+    async def load(
+        self,
+        stored: StoredVersion,
+        manifest: Manifest,
+        on_state: Callable[[ServableState], None],
+    ) -> LiveServable:
+        """Load, warm up and test a version whose checksums are right.
+
+        Raises:
+            ArtifactError: It cannot be loaded, or fails its self-test.
+        """
+        loop = asyncio.get_running_loop()
+
+        def report(state: ServableState) -> None:
+            loop.call_soon_threadsafe(on_state, state)
+
+        preparing = loop.run_in_executor(self._thread, self._prepare, stored, manifest, report)
+        try:
+            servable = await asyncio.shield(preparing)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped; what it builds must not be left behind.
+            await asyncio.wait([preparing])
+            if preparing.exception() is None:
+                preparing.result().close()
+            raise
+        return self._start(servable, stored, manifest)
+
+    async def unload(self, live: LiveServable) -> None:
+        """Finish what was promised to requests and what the version accepted, then close it."""
+        clock = asyncio.get_running_loop().time
+        stop_by_s = clock() + self.unload_timeout_s
+        try:
+            async with asyncio.timeout_at(stop_by_s):
+                await live.leases.released()
+        except TimeoutError:
+            fields = {"servable": str(live.id), "requests": live.leases.held}
+            logger.warning("not waiting for uploads any longer", extra=fields)
+        cut_off = await live.batcher.close(timeout_s=max(stop_by_s - clock(), 0))
+        if cut_off:
+            self.cut_off_images += cut_off
+            logger.error("images cut off", extra={"servable": str(live.id), "images": cut_off})
+        if live.batcher.is_closed:  # else the device thread may still be inside the engine
+            live.servable.close()
+        self._metrics.clear_info(
+            live.id, live.info, live.manifest.files[live.manifest.network_file].sha256
+        )
+        await asyncio.get_running_loop().run_in_executor(self._thread, give_back)
+
+    def close(self) -> None:
+        """End the thread; nothing can be loaded afterwards."""
+        self._thread.shutdown(wait=False)
+
+    def _prepare(
+        self, stored: StoredVersion, manifest: Manifest, report: Callable[[ServableState], None]
+    ) -> Servable:
+        """Build, warm up and test, in a worker thread."""
+        servable = self._load(stored.folder, manifest, self._engine_policy)
+        try:
+            report(ServableState.WARMING)
+            servable.warm_up()
+            report(ServableState.TESTING)
+            self._test(servable, stored, manifest)
+        except BaseException:
+            servable.close()
+            raise
+        finally:
+            give_back()  # what loading has needed for a moment
+        return servable
+
+    def _start(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> LiveServable:
+        metrics = self._metrics.for_servable(stored.id, manifest.classes)
+        batcher = DynamicBatcher(
+            servable, self._batch_policy, observer=metrics, name=str(stored.id)
+        )
+        batcher.start()
+        self._metrics.set_info(
+            stored.id, servable.info, manifest.files[manifest.network_file].sha256
+        )
+        return LiveServable(stored.id, manifest, manifest.input.spec, servable, batcher, metrics)
+
+    def _test(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> None:
+        samples = read_samples(stored.folder / SAMPLES)
+        result = run_self_test(
+            servable, samples, manifest.self_test, self._batch_policy.max_batch_size
+        )
+        logger.info(
+            "self-test passed",
+            extra={
+                "servable": str(stored.id),
+                "samples": len(samples.images),
+                "top1_agreement": result.top1_agreement,
+                "max_deviation": float(f"{result.max_deviation:.2g}"),
+            },
+        )
+
+
+def _step_back() -> None:
+    """Let the threads that serve go before this one. Linux alone has priorities of threads."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
