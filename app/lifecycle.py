@@ -60,6 +60,7 @@ class Lifecycle:
             loader=self._loader,
             on_state=self.metrics.set_state,
             allow_class_changes=settings.allow_class_changes,
+            keep_warm_s=settings.keep_warm_s,
         )
         self.store_root, self._watch_policy = settings.model_dir, settings.watch_policy()
         self._pool = DecodePool(

@@ -70,6 +70,14 @@ class Settings(BaseSettings):
     allow_class_changes: bool = Field(
         False, description="Whether a version may take over from one that has other classes."
     )
+    keep_warm_s: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="How long the version that answered by default before goes on serving after a "
+        "newer one took over, s: going back to it then takes no loading. Both need memory "
+        "meanwhile.",
+    )
     engine: Literal["auto", "tensorflow"] = Field(
         "auto", description="What executes the network. auto: TensorFlow, on a GPU if it sees one."
     )

@@ -162,7 +162,11 @@ def measure(options: argparse.Namespace, place: Path) -> Measured:
         command=("-m", "app", "serve", "--port", "{port}", "--model-dir", str(store.root)),
         target="/v1/classify",
         ready_path="/readyz",
-        environment={"KERASERVE_LOG_FORMAT": "json", "KERASERVE_STORE_POLL_INTERVAL_S": "1"},
+        environment={
+            "KERASERVE_LOG_FORMAT": "json",
+            "KERASERVE_STORE_POLL_INTERVAL_S": "1",
+            "KERASERVE_KEEP_WARM_S": "0",
+        },
     )
     measured = Measured()
     with ServerProcess(spec, place) as server:

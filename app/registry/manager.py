@@ -85,6 +85,7 @@ class ServableManager(Generic[L]):
         on_state: Callable[[ServableId, ServableState], None],
         *,
         allow_class_changes: bool = False,
+        keep_warm_s: float = 0.0,
     ) -> None:
         """Take the parts; nothing is read or loaded yet.
 
@@ -97,6 +98,7 @@ class ServableManager(Generic[L]):
             on_state: Called on the event loop after each change of state, START included; must
                 neither block nor raise.
             allow_class_changes: Whether a version may take over from one with other classes.
+            keep_warm_s: How long the previous default version of a model goes on serving.
         """
         self.default_model = default_model
         self._store = store
@@ -104,6 +106,7 @@ class ServableManager(Generic[L]):
         self._loader = loader
         self._on_state = on_state
         self._allow_class_changes = allow_class_changes
+        self._keep_warm_s = keep_warm_s
         self._has_warned_of_default = False
         self._labels_fault: str | None = None  # written by the thread that looks, one at a time
         self._ending: set[asyncio.Task[None]] = set()
@@ -195,7 +198,9 @@ class ServableManager(Generic[L]):
     def _take_in(self, sight: _Sight) -> None:
         table = self._tables.get(sight.name)
         if table is None:
-            table = self._tables[sight.name] = VersionTable[L](sight.name, sight.policy)
+            table = self._tables[sight.name] = VersionTable[L](
+                sight.name, sight.policy, keep_warm_s=self._keep_warm_s
+            )
         table.on_disk, table.store_fault = sight.on_disk, sight.fault
         if sight.labels is not None:
             table.set_labels(sight.labels)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic
@@ -68,8 +69,21 @@ class VersionTable(Generic[L]):
         policy: VersionPolicy,
         on_disk: tuple[int, ...] = (),
         store_fault: str | None = None,
+        *,
+        keep_warm_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin without any entry."""
+        """Begin without any entry.
+
+        Args:
+            name: The model.
+            policy: Which of its versions are wanted.
+            on_disk: Versions that the store has.
+            store_fault: Why the store could not list them, or None.
+            keep_warm_s: How long a version that was the default goes on serving after another one
+                has taken over, so that going back takes no loading.
+            clock: Monotonic seconds.
+        """
         self.name = name
         self.policy = policy
         self.on_disk = on_disk
@@ -77,6 +91,10 @@ class VersionTable(Generic[L]):
         self._labels: dict[str, int] = {}
         self._entries: dict[int, VersionEntry[L]] = {}
         self._default: VersionEntry[L] | None = None
+        self._keep_warm_s = keep_warm_s
+        self._clock = clock
+        self._previous: VersionEntry[L] | None = None  # the default before this one
+        self._previous_until_s = 0.0
 
     @property
     def entries(self) -> tuple[VersionEntry[L], ...]:
@@ -142,8 +160,13 @@ class VersionTable(Generic[L]):
         return [
             entry
             for entry in self.entries
-            if entry.state is ServableState.AVAILABLE and entry.number not in wanted
+            if entry.state is ServableState.AVAILABLE
+            and entry.number not in wanted
+            and not self._is_kept_warm(entry)
         ]
+
+    def _is_kept_warm(self, entry: VersionEntry[L]) -> bool:
+        return entry is self._previous and self._clock() < self._previous_until_s
 
     def _is_available(self, number: int) -> bool:
         entry = self._entries.get(number)
@@ -177,7 +200,10 @@ class VersionTable(Generic[L]):
             for entry in self.entries
             if entry.state is ServableState.AVAILABLE and (pinned is None or entry.number <= pinned)
         )
-        self._default = next(available, None)
+        before, self._default = self._default, next(available, None)
+        if before is not None and self._default not in (None, before):
+            self._previous = before
+            self._previous_until_s = self._clock() + self._keep_warm_s
 
     def find(self, version: int | None, label: str | None) -> L:
         """Return what takes the traffic of a version, of a label, or of the default.

@@ -12,13 +12,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.registry.labels import set_label
 from app.types import ServableState
 from tests.api.world import World, add_version, picture, serving, until
 from tests.factories.versions import Defect, make_version
 
 pytestmark = pytest.mark.timeout(60)
 
-QUICKLY = {"store_poll_interval_s": 0.05}
+QUICKLY = {"store_poll_interval_s": 0.05, "keep_warm_s": 0}
 
 
 @pytest.fixture
@@ -54,6 +55,29 @@ async def test_published_version_takes_over_and_the_old_one_ends(world: World) -
 
     answer = await world.classify()
     assert answer.json()["version"] == 2
+
+
+async def test_previous_version_is_kept_for_a_while_and_answers_at_once_after_going_back(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "store").mkdir()
+    async with serving(tmp_path / "store", **(QUICKLY | {"keep_warm_s": 3600})) as world:
+        old = world.lifecycle.service.resolve(None, None, None)
+        publish(world, 2)
+        await until(lambda: states(world).get(2) is ServableState.AVAILABLE)
+        publish(world, 3)
+        await until(lambda: states(world).get(1) is ServableState.END)
+
+        assert old.batcher.is_closed, "only the one before is kept"
+        assert states(world) == {
+            3: ServableState.AVAILABLE,
+            2: ServableState.AVAILABLE,
+            1: ServableState.END,
+        }
+        kept = world.lifecycle.service.resolve(None, 2, None)
+        set_label(store_of(world), "cifar10", "stable", 2)
+        await until(lambda: world.lifecycle.service.resolve(None, None, None) is kept)
+        assert (await world.classify()).json()["version"] == 2
 
 
 async def test_models_tell_who_serves_since_when_and_why_another_does_not(world: World) -> None:
