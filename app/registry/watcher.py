@@ -52,6 +52,7 @@ async def store_changes(root: Path, policy: WatchPolicy) -> AsyncGenerator[None,
     """
     if policy.mode == "off":
         return
+    fault: str | None = None
     while True:
         watched = await asyncio.to_thread(_identity, root)
         if watched is None:
@@ -60,11 +61,16 @@ async def store_changes(root: Path, policy: WatchPolicy) -> AsyncGenerator[None,
             continue
         try:
             async for _ in _events(root, policy):
+                fault = None
                 yield
                 if await asyncio.to_thread(_identity, root) != watched:
                     break  # the folder that is watched is not the store any more
-        except OSError as error:  # it vanished just now, or the limit of watches is reached
-            logger.warning("store not watched", extra={"reason": str(error)})
+        except (OSError, RuntimeError) as error:
+            # It vanished just now, or the system has no watches left; then looking must do.
+            if str(error) != fault:  # said once
+                fault = str(error)
+                fields = {"reason": fault, "interval_s": policy.interval_s}
+                logger.warning("store not watched, looking at intervals", extra=fields)
             await asyncio.sleep(policy.interval_s)
             yield
 

@@ -99,3 +99,21 @@ async def test_watching_ends_at_once_when_it_is_cancelled(root: Path) -> None:
 def test_interval_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="interval_s is 0, must be above 0"):
         WatchPolicy(interval_s=0)
+
+
+async def test_without_events_it_looks_at_intervals_and_says_so_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_watches_left(*paths: Path, **options: object) -> AsyncIterator[object]:
+        raise RuntimeError("OS file watch limit reached")
+
+    monkeypatch.setattr("app.registry.watcher.awatch", no_watches_left)
+    changes = store_changes(root, WatchPolicy("events", 0.02))
+
+    for _ in range(3):
+        await next_change(changes)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "store not watched, looking at intervals"
+    ]
+    await changes.aclose()
