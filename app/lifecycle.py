@@ -51,7 +51,8 @@ class Lifecycle:
             settings.engine_policy(),
             batch_policy,
             self.metrics,
-            settings.shutdown_timeout_s,
+            # In a swap, for as long as a request that has just begun may take.
+            max(settings.shutdown_timeout_s, settings.request_timeout_ms / 1000),
         )
         self._manager: ServableManager[LiveServable] = ServableManager(
             ModelStore(settings.model_dir),
@@ -94,12 +95,18 @@ class Lifecycle:
             self._log_readiness()
             self._is_loaded.set()
             async for _ in store_changes(self.store_root, self._watch_policy):
-                await self._manager.reconcile()
+                await self._look_again()
         except Exception:  # what is served goes on; what comes is not noticed any more
             logger.exception("keeping up with the store broke off")
             raise
         finally:
             self._is_loaded.set()
+
+    async def _look_again(self) -> None:
+        try:
+            await self._manager.reconcile()
+        except Exception:  # a fault of ours; the next look may go better, and serving goes on
+            logger.exception("looking at the store failed")
 
     def _log_readiness(self) -> None:
         reasons = self._manager.unready_reasons()
@@ -117,6 +124,8 @@ class Lifecycle:
         """Refuse new inference from now on; what was accepted has ``shutdown_timeout_s``."""
         self._is_unready_for_drain = True
         self.is_draining = True
+        if self._keeping is not None:
+            self._keeping.cancel()  # no version comes or goes any more
         if self._stop_by_s is None:
             self._stop_by_s = asyncio.get_running_loop().time() + self._stop_timeout_s
 
@@ -133,10 +142,12 @@ class Lifecycle:
         self.refuse()
         assert self._stop_by_s is not None, "set by refuse()"
         if self._keeping is not None and not self._keeping.done():
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
+            # A load in hand ends with its thread, which cannot be stopped: not for ever.
+            left_s = self._stop_by_s - asyncio.get_running_loop().time()
+            await asyncio.wait([self._keeping], timeout=max(left_s, 1.0))
         left_s = self._stop_by_s - asyncio.get_running_loop().time()
         self._loader.unload_timeout_s = max(left_s, min(1.0, self._stop_timeout_s))
+        self._loader.cut_off_images = 0  # those of swaps are no fault of this end
         await self._manager.unload_all()
         self._pool.close()
         self._loader.close()

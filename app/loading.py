@@ -113,7 +113,8 @@ class ServableLoader:
         self._metrics.clear_info(
             live.id, live.info, live.manifest.files[live.manifest.network_file].sha256
         )
-        await asyncio.get_running_loop().run_in_executor(self._thread, give_back)
+        with contextlib.suppress(RuntimeError):  # closed: the process is about to end
+            self._thread.submit(give_back)
 
     def close(self) -> None:
         """End the thread; nothing can be loaded afterwards."""

@@ -8,6 +8,7 @@ reads it finds all of the old content or all of the new.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -92,7 +93,10 @@ def _locked(root: Path) -> Iterator[None]:
     except OSError as error:
         raise ArtifactError(f"{path} cannot be made: {error.strerror}") from error
     with os.fdopen(descriptor) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released with the file, also when the process dies
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)  # released with the file, also when the process dies
+        except OSError as error:  # some network file systems have no locks
+            raise ArtifactError(f"{path} cannot be locked: {error.strerror}") from error
         yield
 
 
@@ -122,6 +126,7 @@ def write_labels(root: Path, labels: Labels) -> None:
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with contextlib.suppress(OSError):  # some network file systems cannot: the file is there
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic
@@ -27,6 +29,9 @@ from app.registry.version_table import LOADING_STATES, VersionEntry, VersionTabl
 from app.types import ServableId, ServableState
 
 logger = logging.getLogger(__name__)
+
+_FIRST_RETRY_S, _LAST_RETRY_S = 30.0, 3600.0
+"""After a failure that is not the version's own, such as too little memory; doubled each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class ServableManager(Generic[L]):
         *,
         allow_class_changes: bool = False,
         keep_warm_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the parts; nothing is read or loaded yet.
 
@@ -99,6 +105,7 @@ class ServableManager(Generic[L]):
                 neither block nor raise.
             allow_class_changes: Whether a version may take over from one with other classes.
             keep_warm_s: How long the previous default version of a model goes on serving.
+            clock: Monotonic seconds.
         """
         self.default_model = default_model
         self._store = store
@@ -107,7 +114,9 @@ class ServableManager(Generic[L]):
         self._on_state = on_state
         self._allow_class_changes = allow_class_changes
         self._keep_warm_s = keep_warm_s
+        self._clock = clock
         self._has_warned_of_default = False
+        self._has_looked = False
         self._labels_fault: str | None = None  # written by the thread that looks, one at a time
         self._ending: set[asyncio.Task[None]] = set()
         self._tables: dict[str, VersionTable[L]] = {}
@@ -124,11 +133,16 @@ class ServableManager(Generic[L]):
         except ArtifactError as error:
             self._not_listed(str(error))
             return
+        except OSError as error:  # of a network file system, perhaps for a moment
+            self._not_listed(f"{error.filename or self._store.root}: {error.strerror}")
+            return
         self._fault = None
         for sight in sights:
             self._take_in(sight)
         if not sights:  # gone, or not yet there
             return
+        self._has_looked = True
+        self._forget_models({sight.name for sight in sights})
         # All are known before the first is loaded, so that none is missed.
         tables = [self._tables[sight.name] for sight in sights]
         for table in tables:
@@ -140,6 +154,12 @@ class ServableManager(Generic[L]):
             self._end_superseded(table)
             table.forget_missing()
         self._warn_of_missing_default()
+
+    def _forget_models(self, seen: Collection[str]) -> None:
+        """Drop the models that are not in the store any more, and of which nothing serves."""
+        for name, table in list(self._tables.items()):
+            if name not in seen and not table.has_live:
+                del self._tables[name]
 
     def _warn_of_missing_default(self) -> None:
         is_missing = self.default_model not in self._tables
@@ -199,14 +219,16 @@ class ServableManager(Generic[L]):
         table = self._tables.get(sight.name)
         if table is None:
             table = self._tables[sight.name] = VersionTable[L](
-                sight.name, sight.policy, keep_warm_s=self._keep_warm_s
+                sight.name, sight.policy, keep_warm_s=self._keep_warm_s, clock=self._clock
             )
+            # Who serves already does not become unready by a model that comes later and is broken.
+            table.is_required = self._policies is not None or not self._has_looked
         table.on_disk, table.store_fault = sight.on_disk, sight.fault
-        if sight.labels is not None:
-            table.set_labels(sight.labels)
-        for number in sight.changed:
-            entry = table.get(number)
-            if entry is not None and entry.state is ServableState.FAILED:
+        if sight.labels is not None and (sight.on_disk or not table.has_live):
+            table.set_labels(sight.labels)  # a store that shows nothing says nothing of labels
+        for entry in table.entries:
+            is_due = entry.retry_at_s is not None and self._clock() >= entry.retry_at_s
+            if entry.state is ServableState.FAILED and (entry.number in sight.changed or is_due):
                 entry.reason = None
                 self._move(table, entry, ServableState.START)
 
@@ -233,7 +255,7 @@ class ServableManager(Generic[L]):
             entry.signature = await asyncio.to_thread(self._store.signature, stored.id)
             manifest = await asyncio.to_thread(self._store.read, stored.id)
             entry.manifest = manifest  # before the checksums: shown beside their failure
-            self._require_classes(table, manifest)
+            self._require_classes(table, entry, manifest)
             await asyncio.to_thread(verify_files, stored.folder, manifest)
             on_state = partial(self._report, table, entry)
             live = await self._loader.load(stored, manifest, on_state)
@@ -244,12 +266,18 @@ class ServableManager(Generic[L]):
             raise
         else:
             entry.live = live
+            entry.failures, entry.retry_at_s, entry.last_reason = 0, None, None
+            table.is_required = True
             self._move(table, entry, ServableState.AVAILABLE)
 
-    def _require_classes(self, table: VersionTable[L], manifest: Manifest) -> None:
+    def _require_classes(
+        self, table: VersionTable[L], entry: VersionEntry[L], manifest: Manifest
+    ) -> None:
         serving = table.default.manifest if table.default is not None else None
         if serving is None or self._allow_class_changes or serving.classes == manifest.classes:
             return
+        if entry.number < serving.version:
+            return  # it takes over from nobody
         came = [name for name in manifest.classes if name not in serving.classes]
         went = [name for name in serving.classes if name not in manifest.classes]
         differences = [f"it has {', '.join(came)} in addition"] if came else []
@@ -269,6 +297,11 @@ class ServableManager(Generic[L]):
 
     def _fail(self, table: VersionTable[L], entry: VersionEntry[L], error: BaseException) -> None:
         exc_info = None
+        entry.failures += 1
+        # What is wrong with the files is so until they change; all else may be over in a while.
+        delay_s = min(_FIRST_RETRY_S * 2 ** (entry.failures - 1), _LAST_RETRY_S)
+        is_final = isinstance(error, ArtifactError)
+        entry.retry_at_s = None if is_final else self._clock() + delay_s
         if isinstance(error, ServingError):
             entry.reason = str(error)
         elif isinstance(error, asyncio.CancelledError):
@@ -277,9 +310,11 @@ class ServableManager(Generic[L]):
             entry.reason = f"{type(error).__name__}, see the log of the server"
             exc_info = error
         fields = {"model": table.name, "version": entry.number, "reason": entry.reason}
-        # A version that is being copied fails again and again; what was said once is enough.
-        level = logging.DEBUG if entry.reason == entry.last_reason else logging.ERROR
-        entry.last_reason = entry.reason
+        # A version that is being copied fails again and again, with ever more bytes; what was said
+        # once is enough.
+        reason = re.sub(r"[0-9][0-9,.]*", "0", entry.reason)
+        level = logging.DEBUG if reason == entry.last_reason else logging.ERROR
+        entry.last_reason = reason
         logger.log(level, "version failed", extra=fields, exc_info=exc_info)
         table.set_state(entry, ServableState.FAILED)
         self._on_state(entry.stored.id, ServableState.FAILED)
@@ -287,7 +322,9 @@ class ServableManager(Generic[L]):
     def _move(self, table: VersionTable[L], entry: VersionEntry[L], state: ServableState) -> None:
         table.set_state(entry, state)
         fields = {"model": table.name, "version": entry.number, "state": state.value}
-        logger.info("version changed state", extra=fields)
+        is_again = entry.failures > 0 and state in (ServableState.START, ServableState.LOADING)
+        level = logging.DEBUG if is_again else logging.INFO
+        logger.log(level, "version changed state", extra=fields)
         self._on_state(entry.stored.id, state)
 
     def resolve(
@@ -332,7 +369,7 @@ class ServableManager(Generic[L]):
         """
         if not self._tables:
             return [self._fault or f"no model found in {self._store.root} (KERASERVE_MODEL_DIR)"]
-        unready = (table for table in self._tables.values() if not table.is_ready)
+        unready = (t for t in self._tables.values() if t.is_required and not t.is_ready)
         return [f"{table.name}: {table.why_unready()}" for table in unready]
 
     async def unload_all(self) -> None:

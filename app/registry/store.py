@@ -32,7 +32,7 @@ class StoredVersion:
 
 
 class ModelStore:
-    """Reads the folders below ``root`` (KERASERVE_MODEL_DIR); changes nothing and caches nothing.
+    """Reads the folders below ``root`` (KERASERVE_MODEL_DIR); changes and remembers nothing.
 
     Every method does blocking IO: callers on an event loop use a thread. Methods hold no state
     and may run in several threads at once.
@@ -45,6 +45,7 @@ class ModelStore:
     def __init__(self, root: Path) -> None:
         """Take the root; it need not exist yet."""
         self.root = root
+        self._warned: set[str] = set()
 
     def models(self) -> tuple[str, ...]:
         """Return the names of all models with at least one version, sorted.
@@ -55,7 +56,16 @@ class ModelStore:
             ArtifactError: The root exists and cannot be listed.
         """
         names = (name for name in _folders(self.root) if self._has_versions(name))
-        return tuple(sorted(name for name in names if _can_name_a_model(name)))
+        return tuple(sorted(name for name in names if self._can_name_a_model(name)))
+
+    def _can_name_a_model(self, name: str) -> bool:
+        if re.fullmatch(NAME_PATTERN, name):
+            return True
+        if name not in self._warned:  # said once
+            self._warned.add(name)
+            fields = {"folder": name, "must": NAME_PATTERN}
+            logger.warning("folder ignored: no model name", extra=fields)
+        return False
 
     def _has_versions(self, name: str) -> bool:
         try:
@@ -80,17 +90,14 @@ class ModelStore:
         """Return what tells one content of a version's folder from another, without reading it.
 
         Returns:
-            Path, size in bytes and time of change in ns of every file; empty for no folder.
+            Path, size in bytes and time of change in ns of every file; empty for no folder, or one
+            that cannot be read.
         """
         folder = self.locate(servable_id).folder
-        found = []
-        for path in sorted(folder.rglob("*")):
-            try:
-                status = path.stat()
-            except OSError:  # gone in between, or a link to nowhere: a change in either case
-                continue
-            found.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
-        return tuple(found)
+        try:
+            return tuple(_signed(folder))
+        except OSError:  # of a network file system, perhaps for a moment
+            return ()
 
     def read(self, servable_id: ServableId) -> Manifest:
         """Read the manifest of a version; its other files are not looked at.
@@ -112,7 +119,7 @@ class ModelStore:
 def _folders(parent: Path) -> Iterator[str]:
     try:
         for path in parent.iterdir():
-            if not path.name.startswith(".") and path.is_dir():
+            if not path.name.startswith(".") and path.is_dir():  # raises for one that is stale
                 yield path.name
     except (FileNotFoundError, NotADirectoryError):
         return
@@ -120,8 +127,10 @@ def _folders(parent: Path) -> Iterator[str]:
         raise ArtifactError(f"{str(parent)!r} cannot be listed: {error.strerror}") from error
 
 
-def _can_name_a_model(name: str) -> bool:
-    if re.fullmatch(NAME_PATTERN, name):
-        return True
-    logger.warning("folder ignored: no model name", extra={"folder": name, "must": NAME_PATTERN})
-    return False
+def _signed(folder: Path) -> Iterator[tuple[str, int, int]]:
+    for path in sorted(folder.rglob("*")):
+        try:
+            status = path.stat()
+        except FileNotFoundError:  # gone in between, or a link to nowhere: a change in either case
+            continue
+        yield str(path.relative_to(folder)), status.st_size, status.st_mtime_ns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic
@@ -40,6 +40,8 @@ class VersionEntry(Generic[L]):
     manifest: Manifest | None = None
     live: L | None = None  # set exactly while AVAILABLE
     last_reason: str | None = None  # why it FAILED the last time, which may be over
+    failures: int = 0  # in a row
+    retry_at_s: float | None = None  # when to try again though nothing has changed
     signature: Signature = ()  # of the folder, when it was last loaded from
     since: datetime = field(default_factory=_now)  # the last change of state
 
@@ -88,6 +90,7 @@ class VersionTable(Generic[L]):
         self.policy = policy
         self.on_disk = on_disk
         self.store_fault = store_fault
+        self.is_required = True  # whether the service is unready without it
         self._labels: dict[str, int] = {}
         self._entries: dict[int, VersionEntry[L]] = {}
         self._default: VersionEntry[L] | None = None
@@ -137,6 +140,12 @@ class VersionTable(Generic[L]):
             labelled=[number for label, number in self._labels.items() if label != STABLE],
         )
 
+    @property
+    def has_live(self) -> bool:
+        """Whether anything serves or still drains."""
+        over = (ServableState.START, ServableState.FAILED, ServableState.END)
+        return any(entry.state not in over for entry in self.entries)
+
     def next_to_load(self) -> int | None:
         """Return the newest wanted version that is to be loaded, or None.
 
@@ -151,17 +160,21 @@ class VersionTable(Generic[L]):
     def superseded(self) -> list[VersionEntry[L]]:
         """Return the entries that serve although others are wanted in their place, and serve.
 
-        None while the store shows no version that could be wanted: what is in memory may be all
-        that is left of it.
+        None while the store shows no version or cannot be read: what is in memory may be all that
+        is left of it. The default only where another one can be it.
         """
         wanted = self.wanted()
+        if not self.on_disk or self.store_fault is not None:
+            return []
         if not any(self._is_available(number) for number in wanted):
             return []
+        has_heir = any(entry.number in wanted for entry in self._eligible())
         return [
             entry
             for entry in self.entries
             if entry.state is ServableState.AVAILABLE
             and entry.number not in wanted
+            and (entry is not self._default or has_heir)
             and not self._is_kept_warm(entry)
         ]
 
@@ -174,7 +187,7 @@ class VersionTable(Generic[L]):
 
     def forget_missing(self) -> None:
         """Drop the entries of versions that neither serve nor are on disk any more."""
-        over = (ServableState.FAILED, ServableState.END)
+        over = (ServableState.START, ServableState.FAILED, ServableState.END)
         for entry in self.entries:
             is_there = entry.number in self.on_disk or entry.number in self._named()
             if entry.state in over and not is_there:
@@ -193,17 +206,26 @@ class VersionTable(Generic[L]):
         self._choose_default()
 
     def _choose_default(self) -> None:
-        """Take the newest AVAILABLE version, where one is pinned the newest that is not above."""
-        pinned = self._labels.get(STABLE)
-        available = (
-            entry
-            for entry in self.entries
-            if entry.state is ServableState.AVAILABLE and (pinned is None or entry.number <= pinned)
-        )
-        before, self._default = self._default, next(available, None)
-        if before is not None and self._default not in (None, before):
+        """Take the newest AVAILABLE version, where one is pinned the newest that is not above.
+
+        While there is none of these, the default of before goes on: the pinned one may be loading.
+        """
+        before, found = self._default, next(self._eligible(), None)
+        if found is None and before is not None and before.state is ServableState.AVAILABLE:
+            found = before
+        self._default = found
+        if before is not None and found is not None and found is not before:
             self._previous = before
             self._previous_until_s = self._clock() + self._keep_warm_s
+
+    def _eligible(self) -> Iterator[VersionEntry[L]]:
+        """Yield the versions that can be the default, best first."""
+        pinned = self._labels.get(STABLE)
+        for entry in self.entries:
+            if entry.state is ServableState.AVAILABLE and (
+                pinned is None or entry.number <= pinned
+            ):
+                yield entry
 
     def find(self, version: int | None, label: str | None) -> L:
         """Return what takes the traffic of a version, of a label, or of the default.

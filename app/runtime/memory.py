@@ -10,7 +10,6 @@ the memory (``benchmarks/README.md``).
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import gc
 import logging
 import sys
@@ -41,8 +40,7 @@ def give_back() -> None:
 
 
 def _trim_heap() -> None:
-    name = ctypes.util.find_library("c")
-    trim = getattr(ctypes.CDLL(name), "malloc_trim", None) if name else None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:  # musl gives back by itself
         logger.debug("this C library has no malloc_trim")
         return

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import ExecutionError, ServableNotReadyError
-from app.registry.version_policy import All, Latest, Specific, VersionPolicy
+from app.registry.version_policy import All, Latest, Specific
 from app.types import ServableId, ServableState
 from tests.factories.versions import Defect, edit_manifest, make_version
-from tests.unit.registry.world import World, cifar10
+from tests.unit.registry.world import World, cifar10, serving, settled
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -23,23 +23,6 @@ AVAILABLE = ServableState.AVAILABLE
 DRAINING = ServableState.DRAINING
 END = ServableState.END
 FAILED = ServableState.FAILED
-
-
-async def serving(tmp_path: Path, policy: VersionPolicy | None = None, versions: int = 1) -> World:
-    """A world that serves ``cifar10:1`` to ``cifar10:versions``, as far as the policy wants."""
-    for version in range(1, versions + 1):
-        make_version(tmp_path, version=version)
-    world = World(tmp_path, None if policy is None else {"cifar10": policy})
-    await world.manager.reconcile()
-    world.changes.clear()
-    world.loader.loads.clear()
-    return world
-
-
-async def settled() -> None:
-    """Let versions that end do so: they have tasks of their own."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def test_new_version_takes_over_and_then_the_old_one_ends(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from app.registry.status import VersionStatus
 from app.registry.store import ModelStore
 from app.registry.version_policy import VersionPolicy
 from app.types import ServableId, ServableState
+from tests.factories.versions import make_version
 from tests.unit.registry.fake_loader import FakeLoader
 
 
@@ -24,6 +26,7 @@ class World:
         allow_class_changes: bool = False,
     ) -> None:
         self.loader = FakeLoader()
+        self.now_s = 0.0
         self.changes: list[tuple[str, ServableState]] = []
         self.manager = ServableManager(
             ModelStore(store) if isinstance(store, Path) else store,
@@ -32,6 +35,7 @@ class World:
             self.loader,
             self._on_state,
             allow_class_changes=allow_class_changes,
+            clock=lambda: self.now_s,
         )
 
     def _on_state(self, servable_id: ServableId, state: ServableState) -> None:
@@ -47,3 +51,20 @@ class World:
 
 def cifar10(version: int) -> ServableId:
     return ServableId("cifar10", version)
+
+
+async def serving(tmp_path: Path, policy: VersionPolicy | None = None, versions: int = 1) -> World:
+    """A world that serves ``cifar10:1`` to ``cifar10:versions``, as far as the policy wants."""
+    for version in range(1, versions + 1):
+        make_version(tmp_path, version=version)
+    world = World(tmp_path, None if policy is None else {"cifar10": policy})
+    await world.manager.reconcile()
+    world.changes.clear()
+    world.loader.loads.clear()
+    return world
+
+
+async def settled() -> None:
+    """Let versions that end do so: they have tasks of their own."""
+    for _ in range(10):
+        await asyncio.sleep(0)
