@@ -121,12 +121,17 @@ class Metrics:
         """Return the metrics of one version, labels already bound."""
         return ServableMetrics(self, servable_id, classes)
 
-    def set_state(self, servable_id: ServableId, state: ServableState) -> None:
-        """Show the state a version is in; the other states become 0."""
+    def set_state(self, servable_id: ServableId, state: ServableState | None) -> None:
+        """Show the state a version is in; the other states become 0. None: it is in none any more.
+
+        What was counted of it stays: counters only ever rise.
+        """
         for other in ServableState:
-            self.model_state.labels(servable_id.name, servable_id.version, other.value).set(
-                other is state
-            )
+            labels = (servable_id.name, str(servable_id.version), other.value)
+            if state is None:
+                self.model_state.remove(*labels)
+            else:
+                self.model_state.labels(*labels).set(other is state)
 
     def set_info(self, servable_id: ServableId, info: EngineInfo, sha256: str) -> None:
         """Show what a loaded version runs on; ``sha256`` is that of its weights file."""

@@ -7,7 +7,6 @@ import logging
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Generic
 
@@ -20,11 +19,11 @@ from app.errors import (
     ServableNotReadyError,
     ServingError,
 )
-from app.registry.labels import Labels, read_labels
 from app.registry.loader import L, Loader
 from app.registry.status import ModelStatus
 from app.registry.store import ModelStore, Signature
-from app.registry.version_policy import Latest, VersionPolicy
+from app.registry.store_view import Sight, StoreView
+from app.registry.version_policy import VersionPolicy
 from app.registry.version_table import LOADING_STATES, VersionEntry, VersionTable
 from app.types import ServableId, ServableState
 
@@ -32,27 +31,6 @@ logger = logging.getLogger(__name__)
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 30.0, 3600.0
 """After a failure that is not the version's own, such as too little memory; doubled each time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What the store shows of one model.
-
-    Attributes:
-        name: The model.
-        policy: Which of its versions are wanted.
-        on_disk: The versions that are there.
-        fault: Why they could not be listed, or None.
-        changed: Those that FAILED, and whose folder is another one now.
-        labels: Names of versions; None where they cannot be read: those known so far hold.
-    """
-
-    name: str
-    policy: VersionPolicy
-    on_disk: tuple[int, ...]
-    fault: str | None
-    changed: frozenset[int]
-    labels: Mapping[str, int] | None
 
 
 class ServableManager(Generic[L]):
@@ -87,7 +65,7 @@ class ServableManager(Generic[L]):
         policies: Mapping[str, VersionPolicy] | None,
         default_model: str,
         loader: Loader[L],
-        on_state: Callable[[ServableId, ServableState], None],
+        on_state: Callable[[ServableId, ServableState | None], None],
         *,
         allow_class_changes: bool = False,
         keep_warm_s: float = 0.0,
@@ -101,15 +79,16 @@ class ServableManager(Generic[L]):
                 their latest version each.
             default_model: The model that answers where none is named (KERASERVE_DEFAULT_MODEL).
             loader: Makes what takes the traffic of a version.
-            on_state: Called on the event loop after each change of state, START included; must
-                neither block nor raise.
+            on_state: Called on the event loop after each change of state, START included, and with
+                None when a version is forgotten; must neither block nor raise.
             allow_class_changes: Whether a version may take over from one with other classes.
             keep_warm_s: How long the previous default version of a model goes on serving.
             clock: Monotonic seconds.
         """
         self.default_model = default_model
         self._store = store
-        self._policies = policies
+        self._view = StoreView(store, policies)
+        self._takes_all_models = policies is None
         self._loader = loader
         self._on_state = on_state
         self._allow_class_changes = allow_class_changes
@@ -117,7 +96,6 @@ class ServableManager(Generic[L]):
         self._clock = clock
         self._has_warned_of_default = False
         self._has_looked = False
-        self._labels_fault: str | None = None  # written by the thread that looks, one at a time
         self._ending: set[asyncio.Task[None]] = set()
         self._tables: dict[str, VersionTable[L]] = {}
         self._fault: str | None = "loading has not begun"  # why no model is known
@@ -129,7 +107,7 @@ class ServableManager(Generic[L]):
         FAILED and ``unready_reasons``.
         """
         try:
-            sights = await asyncio.to_thread(self._look, self._failed())
+            sights = await asyncio.to_thread(self._view.look, self._failed())
         except ArtifactError as error:
             self._not_listed(str(error))
             return
@@ -152,13 +130,16 @@ class ServableManager(Generic[L]):
             while (wanted := table.next_to_load()) is not None:
                 await self._load(table, self._add(table, wanted))
             self._end_superseded(table)
-            table.forget_missing()
+            for gone in table.forget_missing():
+                self._on_state(gone.stored.id, None)
         self._warn_of_missing_default()
 
     def _forget_models(self, seen: Collection[str]) -> None:
         """Drop the models that are not in the store any more, and of which nothing serves."""
         for name, table in list(self._tables.items()):
             if name not in seen and not table.has_live:
+                for entry in table.entries:
+                    self._on_state(entry.stored.id, None)
                 del self._tables[name]
 
     def _warn_of_missing_default(self) -> None:
@@ -181,48 +162,14 @@ class ServableManager(Generic[L]):
             if entry.state is ServableState.FAILED
         }
 
-    def _look(self, failed: Mapping[ServableId, Signature]) -> list[_Sight]:
-        """List the store; in a worker thread."""
-        policies = self._policies
-        if policies is None:
-            policies = {name: Latest() for name in self._store.models()}
-        labels = self._read_labels()
-        sights = []
-        for name, policy in policies.items():
-            try:
-                on_disk, fault = self._store.versions(name), None
-            except ArtifactError as error:
-                on_disk, fault = (), str(error)
-            changed = frozenset(
-                id_.version
-                for id_, signature in failed.items()
-                if id_.name == name and self._store.signature(id_) != signature
-            )
-            of_model = None if labels is None else labels.get(name, {})
-            sights.append(_Sight(name, policy, on_disk, fault, changed, of_model))
-        return sights
-
-    def _read_labels(self) -> Labels | None:
-        if not self._store.root.is_dir():
-            return None
-        try:
-            labels = read_labels(self._store.root)
-        except ArtifactError as error:
-            if str(error) != self._labels_fault:  # said once
-                logger.error("labels not read", extra={"reason": str(error)})
-            self._labels_fault = str(error)
-            return None
-        self._labels_fault = None
-        return labels
-
-    def _take_in(self, sight: _Sight) -> None:
+    def _take_in(self, sight: Sight) -> None:
         table = self._tables.get(sight.name)
         if table is None:
             table = self._tables[sight.name] = VersionTable[L](
                 sight.name, sight.policy, keep_warm_s=self._keep_warm_s, clock=self._clock
             )
             # Who serves already does not become unready by a model that comes later and is broken.
-            table.is_required = self._policies is not None or not self._has_looked
+            table.is_required = not (self._takes_all_models and self._has_looked)
         table.on_disk, table.store_fault = sight.on_disk, sight.fault
         if sight.labels is not None and (sight.on_disk or not table.has_live):
             table.set_labels(sight.labels)  # a store that shows nothing says nothing of labels

@@ -185,13 +185,15 @@ class VersionTable(Generic[L]):
         entry = self._entries.get(number)
         return entry is not None and entry.state is ServableState.AVAILABLE
 
-    def forget_missing(self) -> None:
-        """Drop the entries of versions that neither serve nor are on disk any more."""
+    def forget_missing(self) -> list[VersionEntry[L]]:
+        """Drop the entries of versions that neither serve nor are on disk any more; return them."""
+        gone = []
         over = (ServableState.START, ServableState.FAILED, ServableState.END)
         for entry in self.entries:
             is_there = entry.number in self.on_disk or entry.number in self._named()
             if entry.state in over and not is_there:
-                del self._entries[entry.number]
+                gone.append(self._entries.pop(entry.number))
+        return gone
 
     def _named(self) -> set[int]:
         """Return the versions that somebody asked for by number, whether they exist or not."""

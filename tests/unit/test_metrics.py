@@ -75,3 +75,18 @@ def test_every_outcome_is_there_from_the_start(
     assert set(counts.values()) == {0}
     assert value("keraserve_predictions_total", {**LABELS, "label": "dog"}) == 1
     assert value("keraserve_prediction_confidence_sum", LABELS) == pytest.approx(0.97)
+
+
+def test_state_of_a_version_that_is_forgotten_is_not_shown_any_more() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, (1, 2))
+    metrics.set_state(ServableId("cifar10", 7), ServableState.FAILED)
+    metrics.set_state(ServableId("cifar10", 8), ServableState.AVAILABLE)
+
+    metrics.set_state(ServableId("cifar10", 7), None)
+
+    def shown(version: str) -> float | None:
+        labels = {"model": "cifar10", "version": version, "state": "FAILED"}
+        return registry.get_sample_value("keraserve_model_state", labels)
+
+    assert (shown("7"), shown("8")) == (None, 0)

@@ -57,6 +57,7 @@ async def test_new_model_that_is_broken_does_not_make_others_unready(tmp_path: P
     shutil.rmtree(folder.parent)
     await world.manager.reconcile()
     assert [status.name for status in world.manager.statuses()] == ["cifar10"]
+    assert world.changes[-1] == ("other:1", None)
 
 
 async def test_version_deleted_after_it_failed_is_forgotten(tmp_path: Path) -> None:
@@ -68,6 +69,7 @@ async def test_version_deleted_after_it_failed_is_forgotten(tmp_path: Path) -> N
     await world.manager.reconcile()
 
     assert world.states() == {1: AVAILABLE}
+    assert world.changes[-1] == ("cifar10:2", None)
 
 
 async def test_empty_mount_point_changes_neither_what_serves_nor_the_labels(

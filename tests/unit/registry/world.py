@@ -27,7 +27,7 @@ class World:
     ) -> None:
         self.loader = FakeLoader()
         self.now_s = 0.0
-        self.changes: list[tuple[str, ServableState]] = []
+        self.changes: list[tuple[str, ServableState | None]] = []
         self.manager = ServableManager(
             ModelStore(store) if isinstance(store, Path) else store,
             policies,
@@ -38,7 +38,7 @@ class World:
             clock=lambda: self.now_s,
         )
 
-    def _on_state(self, servable_id: ServableId, state: ServableState) -> None:
+    def _on_state(self, servable_id: ServableId, state: ServableState | None) -> None:
         self.changes.append((str(servable_id), state))
 
     def states(self, name: str = "cifar10") -> dict[int, ServableState]:
