@@ -124,17 +124,16 @@ class ServableLoader:
         self, stored: StoredVersion, manifest: Manifest, report: Callable[[ServableState], None]
     ) -> Servable:
         """Build, warm up and test, in a worker thread."""
-        servable = self._load(stored.folder, manifest, self._engine_policy)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(give_back)  # what loading has needed for a moment; after close()
+            servable = self._load(stored.folder, manifest, self._engine_policy)
+            undo.callback(servable.close)
             report(ServableState.WARMING)
             servable.warm_up()
             report(ServableState.TESTING)
             self._test(servable, stored, manifest)
-        except BaseException:
-            servable.close()
-            raise
-        finally:
-            give_back()  # what loading has needed for a moment
+            undo.pop_all()
+        give_back()
         return servable
 
     def _start(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> LiveServable:

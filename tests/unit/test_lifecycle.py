@@ -1,5 +1,8 @@
 """Start, readiness and drain with versions on disk and puppets for networks."""
 
+import os
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -119,6 +122,40 @@ async def test_stop_while_loading_closes_what_was_being_built(store: Path) -> No
         await anyio.wait_all_tasks_blocked()
         puppets.made[0].let_go()
     assert puppets.made[0].is_closed
+
+
+async def test_stop_does_not_wait_for_a_load_for_ever(store: Path) -> None:
+    puppets = Puppets(is_held=True)  # the self-test does not return
+    settings = Settings(model_dir=store, shutdown_timeout_s=0.05)
+    lifecycle = Lifecycle(settings, CollectorRegistry(), load=puppets)
+    await lifecycle.start()
+    while not puppets.made:
+        await anyio.lowlevel.checkpoint()
+    await puppets.made[0].began(1)
+
+    await lifecycle.stop()
+
+    assert not puppets.made[0].is_closed, "its thread is still inside"
+    puppets.made[0].let_go()
+    await lifecycle.loaded()
+    assert puppets.made[0].is_closed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+async def test_versions_load_behind_the_threads_that_serve(store: Path) -> None:
+    niceness = []
+    puppets = Puppets()
+
+    def load(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
+        niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return puppets(folder, manifest, policy)
+
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    async with running(store, load) as lifecycle:
+        await lifecycle.loaded()
+
+    assert niceness == [max(own, 10)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
 async def test_execution_that_hangs_cannot_keep_the_service_from_stopping(store: Path) -> None:

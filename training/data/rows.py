@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 
 from tqdm import tqdm
 
@@ -42,16 +43,15 @@ def fill_rows(
 
     def work_on(start: int) -> dict[int, str]:
         failed: dict[int, str] = {}
-        try:
+        with ExitStack() as undone:
+            undone.callback(stop.set)  # the others need not go on either
             for row in range(start, min(start + rows_per_task, count)):
                 if stop.is_set():
                     break
                 reason = work(row)
                 if reason is not None:
                     failed[row] = reason
-        except BaseException:
-            stop.set()
-            raise
+            undone.pop_all()
         return failed
 
     failed: dict[int, str] = {}
