@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.__main__"}),
     frozenset({"app.cli"}),
+    frozenset({"app.commands"}),
     frozenset({"app.server"}),
     frozenset({"app.main"}),
     frozenset({"app.api"}),
@@ -32,7 +33,7 @@ LEVELS: tuple[frozenset[str], ...] = (
 )
 DEPTH = {unit: depth for depth, units in enumerate(LEVELS) for unit in units}
 
-SETTINGS_READERS = {"app.cli", "app.server", "app.main", "app.lifecycle"}
+SETTINGS_READERS = {"app.cli", "app.commands", "app.server", "app.main", "app.lifecycle"}
 KERAS = {"keras", "tensorflow"}
 KERAS_USERS = {"app.runtime", "training"}
 TRAINING_SEES = {"app.artifacts", "app.imaging", "app.types", "app.errors"}

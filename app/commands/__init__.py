@@ -1,0 +1,7 @@
+"""What ``keraserve`` does; one module per family of commands, joined by ``app.cli``.
+
+``serve``
+    Runs the server.
+``store``
+    ``models list``, ``check`` and ``label``: on the folder of a store.
+"""
