@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from app.types import Priority
+from app.types import ImageArray, Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,16 @@ class StageTiming:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The answer for one image; predictions are sorted by score, highest first."""
+    """The answer for one image.
+
+    Attributes:
+        predictions: Sorted by score, highest first.
+        image: What the upload was.
+        timing: Where its time went.
+        pixels: ``(H, W, C)`` uint8, 0..255: what the network saw. Neither compared nor printed.
+    """
 
     predictions: tuple[Prediction, ...]
     image: ImageInfo
     timing: StageTiming
+    pixels: ImageArray = field(repr=False, compare=False)

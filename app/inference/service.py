@@ -205,6 +205,7 @@ async def _answer(
         predictions,
         ImageInfo(image.format, image.width, image.height, image.mode),
         StageTiming(decode_s, result.queue_delay_s, result.execution_s, result.batch_size),
+        image.pixels,
     )
 
 

@@ -110,6 +110,7 @@ async def test_answer_has_the_scores_of_its_own_image() -> None:
             by_class = {p.class_id: p.score for p in answer.predictions}
             assert [by_class[k] for k in range(CLASSES)] == pytest.approx(expected.tolist())
             assert answer.predictions[0].label == MANIFEST.classes[int(expected.argmax())]
+            assert np.array_equal(answer.pixels, picture(seed)), "what the network saw"
         assert (answers[0].image.format, answers[0].image.width) == ("PNG", SPEC.width)
         assert w.outcomes() == {"ok": 9}
 
