@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from app import __version__
+from app.commands.admin import add_admin_commands
 from app.commands.serve import add_serve_command
 from app.commands.store import add_store_commands
 from app.errors import ServingError
@@ -36,6 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"keraserve {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_serve_command(commands)
-    models = commands.add_parser("models", help="look at published models, and name versions")
-    add_store_commands(models.add_subparsers(required=True, metavar="COMMAND"))
+    models = commands.add_parser("models", help="look at published models, and say what is served")
+    model_commands = models.add_subparsers(required=True, metavar="COMMAND")
+    add_store_commands(model_commands)
+    add_admin_commands(model_commands)
     return parser

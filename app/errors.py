@@ -10,6 +10,7 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
     │   ├── ImageTooLargeError         413 image_too_large
     │   ├── TooManyImagesError         413 too_many_images
     │   ├── UnsupportedFormatError     415 unsupported_format
+    │   ├── ConflictError              409 conflict
     │   ├── ImageDecodeError           422 invalid_image
     │   └── InvalidRequestError        422 invalid_request
     └── ServerFaultError
@@ -17,6 +18,7 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
         ├── DeadlineExceededError      504 deadline_exceeded
         ├── ServableNotReadyError      503 not_ready
         ├── BatcherStoppedError        503 draining
+        ├── StoreNotWrittenError       507 store_not_written
         ├── ExecutionError             500 execution_failed
         │   └── OutOfDeviceMemoryError (the batcher halves its batches; 500 for a lone image)
         └── ArtifactError              (a version on disk that must not be served)
@@ -90,6 +92,12 @@ class InvalidRequestError(ClientFaultError):
     code = "invalid_request"
 
 
+class ConflictError(ClientFaultError):
+    """What is asked for does not go with what is there, e.g. unloading what nothing replaces."""
+
+    code = "conflict"
+
+
 class ServerFaultError(ServingError):
     """The request is fine; the service cannot answer it now, or failed doing so."""
 
@@ -125,6 +133,12 @@ class BatcherStoppedError(ServerFaultError):
     """The batcher, or the whole service, is draining and takes nothing new."""
 
     code = "draining"
+
+
+class StoreNotWrittenError(ServerFaultError):
+    """A label or a plan could not be written: no room, no permission; nothing has changed."""
+
+    code = "store_not_written"
 
 
 class ExecutionError(ServerFaultError):

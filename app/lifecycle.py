@@ -8,15 +8,19 @@ import os
 
 from prometheus_client import CollectorRegistry
 
+from app.administration import Administrator
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
 from app.inference.service import InferenceService
+from app.keeping import StoreKeeper
 from app.loading import LoadServable, ServableLoader
 from app.metrics import Metrics
 from app.registry.manager import ServableManager
 from app.registry.status import ModelStatus
 from app.registry.store import ModelStore
 from app.registry.watcher import store_changes
+from app.rollout.director import TrafficDirector
+from app.rollout.metrics import RolloutMetrics
 from app.runtime.loader import load_servable
 from app.settings import Settings
 
@@ -44,6 +48,7 @@ class Lifecycle:
         """Build everything; nothing runs before ``start``."""
         batch_policy = settings.batch_policy()
         self.request_policy = settings.request_policy()
+        self.canary_thresholds = settings.canary_thresholds()
         self.default_model = settings.default_model
         self.metrics = Metrics(registry, batch_policy.allowed_batch_sizes)
         self._loader = ServableLoader(
@@ -54,25 +59,37 @@ class Lifecycle:
             # In a swap, for as long as a request that has just begun may take.
             max(settings.shutdown_timeout_s, settings.request_timeout_ms / 1000),
         )
+        store = ModelStore(settings.model_dir)
         self._manager: ServableManager[LiveServable] = ServableManager(
-            ModelStore(settings.model_dir),
+            store,
             settings.version_policies(),
             default_model=settings.default_model,
             loader=self._loader,
             on_state=self.metrics.set_state,
             allow_class_changes=settings.allow_class_changes,
             keep_warm_s=settings.keep_warm_s,
+            default_plans=settings.rollout_plans(),
         )
-        self.store_root, self._watch_policy = settings.model_dir, settings.watch_policy()
+        self.store_root, watch_policy = settings.model_dir, settings.watch_policy()
         self._pool = DecodePool(
             threads=min(_MOST_DECODE_THREADS, os.cpu_count() or 1),
             max_pending=batch_policy.max_queue_size,
         )
         self.service = InferenceService(
-            self._manager.resolve, self._pool, settings.imaging_policy(), self.metrics
+            self._manager.catalog.resolve, self._pool, settings.imaging_policy(), self.metrics
         )
-        self._keeping: asyncio.Task[None] | None = None
-        self._is_loaded = asyncio.Event()
+        self._keeper = StoreKeeper(
+            self._manager.reconcile,
+            lambda: store_changes(self.store_root, watch_policy),
+            self._log_readiness,
+        )
+        self.administrator = Administrator(self._manager, self._keeper, store)
+        self.director = TrafficDirector(
+            self._manager.catalog,
+            self.service,
+            RolloutMetrics(registry),
+            self.administrator.end_canary,
+        )
         self._stop_timeout_s = settings.shutdown_timeout_s
         self._stop_by_s: float | None = None  # on the event loop's clock
         self._cut_off_requests = 0
@@ -82,38 +99,21 @@ class Lifecycle:
 
     async def start(self) -> None:
         """Begin to load, and to watch the store; returns at once."""
-        self._keeping = asyncio.create_task(self._keep_up(), name="keep-up-with-store")
+        self._keeper.start()
 
     async def loaded(self) -> None:
         """Wait until every version that the store had at the start is AVAILABLE or FAILED."""
-        await self._is_loaded.wait()
-
-    async def _keep_up(self) -> None:
-        """Bring what is served in line with the store, first at the start, then as it changes."""
-        try:
-            await self._manager.reconcile()
-            self._log_readiness()
-            self._is_loaded.set()
-            async for _ in store_changes(self.store_root, self._watch_policy):
-                await self._look_again()
-        except Exception:  # what is served goes on; what comes is not noticed any more
-            logger.exception("keeping up with the store broke off")
-            raise
-        finally:
-            self._is_loaded.set()
-
-    async def _look_again(self) -> None:
-        try:
-            await self._manager.reconcile()
-        except Exception:  # a fault of ours; the next look may go better, and serving goes on
-            logger.exception("looking at the store failed")
+        await self._keeper.looked()
 
     def _log_readiness(self) -> None:
-        reasons = self._manager.unready_reasons()
+        reasons = self._manager.catalog.unready_reasons()
         if reasons:
             logger.error("not ready", extra={"reasons": reasons})
         else:
-            names = [f"{model.name}:{model.default_version}" for model in self._manager.statuses()]
+            names = [
+                f"{model.name}:{model.default_version}"
+                for model in self._manager.catalog.statuses()
+            ]
             logger.info("ready", extra={"serving": ", ".join(names)})
 
     def begin_drain(self) -> None:
@@ -124,8 +124,7 @@ class Lifecycle:
         """Refuse new inference from now on; what was accepted has ``shutdown_timeout_s``."""
         self._is_unready_for_drain = True
         self.is_draining = True
-        if self._keeping is not None:
-            self._keeping.cancel()  # no version comes or goes any more
+        self._keeper.stop()  # no version comes or goes any more
         if self._stop_by_s is None:
             self._stop_by_s = asyncio.get_running_loop().time() + self._stop_timeout_s
 
@@ -141,13 +140,13 @@ class Lifecycle:
         """
         self.refuse()
         assert self._stop_by_s is not None, "set by refuse()"
-        if self._keeping is not None and not self._keeping.done():
-            # A load in hand ends with its thread, which cannot be stopped: not for ever.
-            left_s = self._stop_by_s - asyncio.get_running_loop().time()
-            await asyncio.wait([self._keeping], timeout=max(left_s, 1.0))
+        # A load in hand ends with its thread, which cannot be stopped: not for ever.
+        left_s = self._stop_by_s - asyncio.get_running_loop().time()
+        await self._keeper.stopped(max(left_s, 1.0))
         left_s = self._stop_by_s - asyncio.get_running_loop().time()
         self._loader.unload_timeout_s = max(left_s, min(1.0, self._stop_timeout_s))
         self._loader.cut_off_images = 0  # those of swaps are no fault of this end
+        await self.director.close()
         await self._manager.unload_all()
         self._pool.close()
         self._loader.close()
@@ -162,8 +161,8 @@ class Lifecycle:
         """Say why traffic should go elsewhere; empty when ready."""
         if self._is_unready_for_drain:
             return ["draining"]
-        reasons = self._manager.unready_reasons()
-        for model in self._manager.statuses():
+        reasons = self._manager.catalog.unready_reasons()
+        for model in self._manager.catalog.statuses():
             for version in model.versions:
                 live = version.live
                 if live is not None and not live.batcher.is_healthy:
@@ -172,4 +171,4 @@ class Lifecycle:
 
     def statuses(self) -> tuple[ModelStatus[LiveServable], ...]:
         """Every model with its versions and their states."""
-        return self._manager.statuses()
+        return self._manager.catalog.statuses()

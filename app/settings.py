@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.batching.policy import BatchPolicy
 from app.imaging.decoder import ImagingPolicy
 from app.inference.policy import RequestPolicy
+from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.registry.watcher import WatchPolicy
 from app.runtime.policy import EnginePolicy
@@ -77,6 +78,38 @@ class Settings(BaseSettings):
         description="How long the version that answered by default before goes on serving after a "
         "newer one took over, s: going back to it then takes no loading. Both need memory "
         "meanwhile.",
+    )
+    canary: str | None = Field(
+        None,
+        description="Requests that name no version and are answered by another one than the "
+        "default, as model:target=share, comma-separated: cifar10:latest=0.05. The target is a "
+        "version, a label, or latest. What the admin routes set goes before.",
+    )
+    canary_max_error_rate: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="A canary ends where more than this share of its last 500 requests failed.",
+    )
+    canary_max_latency_ratio: float = Field(
+        2,
+        ge=1,
+        description="A canary ends where its p95, queue and execution, is above this multiple of "
+        "that of the default version, and more than 20 ms above it.",
+    )
+    canary_min_requests: int = Field(
+        100, ge=1, le=500, description="Requests of a canary before anything is concluded."
+    )
+    sticky_header: str = Field(
+        "X-Sticky-Key",
+        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+        description="Header whose value decides which requests a canary gets: the same value "
+        "always gets the same version. Without it the request id decides.",
+    )
+    shadow: str | None = Field(
+        None,
+        description="Images that another version classifies once more for comparison, written as "
+        "CANARY is.",
     )
     engine: Literal["auto", "tensorflow"] = Field(
         "auto", description="What executes the network. auto: TensorFlow, on a GPU if it sees one."
@@ -161,6 +194,7 @@ class Settings(BaseSettings):
         # Each policy checks itself; building them here makes a bad setting fail at the start.
         self.version_policies()
         self.batch_policy()
+        self.rollout_plans()
         if self.max_images_per_request > self.max_queue_size:
             raise ValueError(
                 f"{ENV_PREFIX}MAX_IMAGES_PER_REQUEST is {self.max_images_per_request}, more than "
@@ -197,7 +231,29 @@ class Settings(BaseSettings):
             request_timeout_s=self.request_timeout_ms / 1000,
             max_upload_bytes=self.max_upload_bytes,
             max_images_per_request=self.max_images_per_request,
+            sticky_header=self.sticky_header.lower().encode("ascii"),
         )
+
+    def canary_thresholds(self) -> dict[str, Any]:
+        """What ends a canary where nobody says otherwise, as fields of a ``CanaryPlan``."""
+        return {
+            "max_error_rate": self.canary_max_error_rate,
+            "max_latency_ratio": self.canary_max_latency_ratio,
+            "min_requests": self.canary_min_requests,
+        }
+
+    def rollout_plans(self) -> dict[str, RolloutPlan]:
+        """Canary and shadow by model, where the store says nothing of them."""
+        canaries = parse_shares(self.canary, f"{ENV_PREFIX}CANARY")
+        shadows = parse_shares(self.shadow, f"{ENV_PREFIX}SHADOW")
+        thresholds = self.canary_thresholds()
+        return {
+            name: RolloutPlan(
+                canary=CanaryPlan(**canaries[name], **thresholds) if name in canaries else None,
+                shadow=ShadowPlan(**shadows[name]) if name in shadows else None,
+            )
+            for name in canaries | shadows
+        }
 
     def watch_policy(self) -> WatchPolicy:
         """How the store is watched."""

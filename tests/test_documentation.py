@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from app import errors
 from app.metrics import Metrics
+from app.rollout.metrics import RolloutMetrics
 from app.settings import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,7 @@ def test_readme_and_env_example_name_no_other_setting() -> None:
 def test_every_metric_is_in_the_readme_and_no_other() -> None:
     registry = CollectorRegistry()
     Metrics(registry, (1, 2))
+    RolloutMetrics(registry)
     suffixes = {"counter": "_total"}
     ours = {
         family.name + suffixes.get(family.type, "")

@@ -23,11 +23,13 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.main"}),
     frozenset({"app.api"}),
     frozenset({"app.lifecycle", "app.version_check"}),
-    frozenset({"app.loading"}),
+    frozenset({"app.administration"}),
+    frozenset({"app.loading", "app.keeping", "app.rollout"}),
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging"}),
     frozenset({"app.artifacts", "app.metrics", "app.logging"}),
+    frozenset({"app.json_file"}),
     frozenset({"app.types", "app.errors"}),
     frozenset({"app"}),  # app/__init__.py: the version number
 )

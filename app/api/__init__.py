@@ -1,8 +1,8 @@
 """Everything that knows HTTP; one module per family of routes.
 
-``classify``, ``models``, ``health``, ``metrics``, ``docs``
+``classify``, ``models``, ``admin``, ``health``, ``metrics``, ``docs``
     Routes.
-``query``, ``uploads``, ``multipart``, ``schemas``
+``query``, ``uploads``, ``multipart``, ``json_body``, ``schemas``, ``admin_schemas``
     What comes in and what goes out.
 ``problems``, ``error_handlers``
     From an exception to a problem document: the one table of codes and statuses.
@@ -18,13 +18,13 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from app.api import classify, docs, health, metrics, models
+from app.api import admin, classify, docs, health, metrics, models
 from app.api.error_handlers import install_error_handlers
 from app.api.middleware import RequestMiddleware
 from app.api.openapi import build_openapi
 
 # In the order in which paths are compared: the busiest first.
-_FAMILIES = (classify, health, metrics, models, docs)
+_FAMILIES = (classify, health, metrics, models, admin, docs)
 
 
 def install(app: FastAPI) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
@@ -35,10 +36,10 @@ from app.api.schemas import (
 )
 from app.api.uploads import read_image, read_images
 from app.errors import BatcherStoppedError, InvalidRequestError, ServingError
-from app.inference.live import LiveServable
 from app.inference.policy import RequestPolicy
 from app.inference.records import Classification, ClassifyOptions, StageTiming
 from app.lifecycle import Lifecycle
+from app.rollout.director import Choice
 
 router = APIRouter(
     route_class=DirectRoute, tags=["classify"], generate_unique_id_function=operation_id
@@ -72,12 +73,12 @@ async def classify(request: Request) -> Response:
     pages the first one is classified.
     """
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
-    live, options = _admit(lifecycle, record, request.scope["query_string"])
-    with live.leases.hold():
+    choice, options = _admit(lifecycle, record, request.scope)
+    with choice.hold():
         content = await read_image(request, lifecycle.request_policy, options.deadline_s)
         with CancelOnDisconnect(request.receive):
-            answer = await lifecycle.service.classify(live, content, options)
-    record.timing = answer.timing
+            live, answer = await lifecycle.director.classify(choice, content, options)
+    record.servable, record.timing = live.id, answer.timing
     total_s = record.elapsed_s()
     body = ClassifyResponse(
         request_id=record.request_id,
@@ -111,14 +112,14 @@ async def classify_batch(request: Request) -> Response:
     are classified all the same. The `Server-Timing` header gives the longest of each stage.
     """
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
-    live, options = _admit(lifecycle, record, request.scope["query_string"])
-    with live.leases.hold():
+    choice, options = _admit(lifecycle, record, request.scope)
+    with choice.hold():
         uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
         contents = [upload.content for upload in uploads]
         with CancelOnDisconnect(request.receive):
-            answers = await lifecycle.service.classify_many(live, contents, options)
+            live, answers = await lifecycle.director.classify_many(choice, contents, options)
     timing = slowest(answer.timing for answer in answers if isinstance(answer, Classification))
-    record.timing = timing
+    record.servable, record.timing = live.id, timing
     total_s = record.elapsed_s()
     failed = sum(isinstance(answer, ServingError) for answer in answers)
     body = BatchResponse(
@@ -133,13 +134,15 @@ async def classify_batch(request: Request) -> Response:
 
 
 def _admit(
-    lifecycle: Lifecycle, record: RequestRecord, query_string: bytes
-) -> tuple[LiveServable, ClassifyOptions]:
+    lifecycle: Lifecycle, record: RequestRecord, scope: Scope
+) -> tuple[Choice, ClassifyOptions]:
     if lifecycle.is_draining:
         raise BatcherStoppedError("The service is stopping and takes no new images.")
-    query = parse_query(query_string, ClassifyQuery)
+    query = parse_query(scope["query_string"], ClassifyQuery)
     timeout_s = _timeout_s(query, lifecycle.request_policy)
-    live = lifecycle.service.resolve(query.model, query.version, query.label)
+    key = _sticky_key(scope, lifecycle.request_policy) or record.request_id
+    choice = lifecycle.director.choose(query.model, query.version, query.label, key)
+    live = choice.live
     record.servable = live.id
     classes = len(live.manifest.classes)
     top_k = query.top_k
@@ -147,7 +150,14 @@ def _admit(
         if "top_k" in query.model_fields_set:
             raise InvalidRequestError(f"top_k is {top_k}; {live.id} has {classes} classes.")
         top_k = classes
-    return live, ClassifyOptions(top_k, record.arrived_s + timeout_s, query.priority)
+    return choice, ClassifyOptions(top_k, record.arrived_s + timeout_s, query.priority)
+
+
+def _sticky_key(scope: Scope, policy: RequestPolicy) -> str | None:
+    for name, value in scope["headers"]:
+        if name == policy.sticky_header:
+            return str(value, "latin-1")
+    return None
 
 
 def _timeout_s(query: ClassifyQuery, policy: RequestPolicy) -> float:

@@ -10,9 +10,11 @@ from starlette.requests import Request
 from app.api.dependencies import lifecycle_of
 from app.api.openapi import answer_headers, operation_id, problems
 from app.api.schemas import (
+    CanarySummary,
     ModelResponse,
     ModelsResponse,
     ModelSummary,
+    ShadowSummary,
     TensorFlowServingStatus,
     TensorFlowServingVersionStatus,
     VersionResponse,
@@ -22,6 +24,7 @@ from app.errors import ServableNotFoundError
 from app.inference.live import LiveServable
 from app.lifecycle import Lifecycle
 from app.registry.status import ModelStatus, VersionStatus
+from app.rollout.status import CanaryStatus, ShadowStatus
 from app.types import ServableState
 
 router = APIRouter(tags=["models"], generate_unique_id_function=operation_id)
@@ -54,7 +57,7 @@ async def list_models(request: Request) -> ModelsResponse:
     lifecycle = lifecycle_of(request)
     return ModelsResponse(
         default=lifecycle.default_model,
-        models=[ModelSummary(**_model_fields(model)) for model in lifecycle.statuses()],
+        models=[describe_model(lifecycle, model) for model in lifecycle.statuses()],
     )
 
 
@@ -66,9 +69,10 @@ async def list_models(request: Request) -> ModelsResponse:
 )
 async def show_model(request: Request, name: ModelNamePath) -> ModelResponse:
     """Show one model, with `model_version_status` as TensorFlow Serving answers on this path."""
-    model = _find_model(lifecycle_of(request), name)
+    lifecycle = lifecycle_of(request)
+    model = find_model(lifecycle, name)
     statuses = [_tensorflow_serving_status(version) for version in model.versions]
-    return ModelResponse(**_model_fields(model), model_version_status=statuses)
+    return ModelResponse(**_model_fields(lifecycle, model), model_version_status=statuses)
 
 
 @router.get(
@@ -82,7 +86,7 @@ async def show_version(
     request: Request, name: ModelNamePath, version: VersionPath
 ) -> VersionResponse:
     """Show one version with its whole manifest: input, classes, training, files and checksums."""
-    model = _find_model(lifecycle_of(request), name)
+    model = find_model(lifecycle_of(request), name)
     for status in model.versions:
         if status.version == version:
             return VersionResponse(
@@ -94,7 +98,12 @@ async def show_version(
     )
 
 
-def _find_model(lifecycle: Lifecycle, name: str) -> ModelStatus[LiveServable]:
+def find_model(lifecycle: Lifecycle, name: str) -> ModelStatus[LiveServable]:
+    """Return the status of a model.
+
+    Raises:
+        ServableNotFoundError: There is no such model.
+    """
     models = {model.name: model for model in lifecycle.statuses()}
     if name not in models:
         known = ", ".join(sorted(models)) or "none"
@@ -102,13 +111,51 @@ def _find_model(lifecycle: Lifecycle, name: str) -> ModelStatus[LiveServable]:
     return models[name]
 
 
-def _model_fields(model: ModelStatus[LiveServable]) -> dict[str, Any]:
+def describe_model(lifecycle: Lifecycle, model: ModelStatus[LiveServable]) -> ModelSummary:
+    """Return what is answered about a model."""
+    return ModelSummary(**_model_fields(lifecycle, model))
+
+
+def _model_fields(lifecycle: Lifecycle, model: ModelStatus[LiveServable]) -> dict[str, Any]:
+    rollout = lifecycle.director.status(model.name)
     return {
         "name": model.name,
         "default_version": model.default_version,
         "labels": model.labels,
+        "is_pinned": model.is_pinned,
+        "canary": rollout.canary and _canary(rollout.canary),
+        "shadow": rollout.shadow and _shadow(rollout.shadow),
         "versions": [VersionSummary(**_version_fields(version)) for version in model.versions],
     }
+
+
+def _canary(status: CanaryStatus) -> CanarySummary:
+    plan = status.plan
+    return CanarySummary(
+        **plan.model_dump(),
+        state=status.state,
+        version=status.version,
+        reason=status.reason,
+        requests=status.requests,
+        error_rate=status.error_rate,
+        p95_ms=_ms(status.p95_s),
+        stable_p95_ms=_ms(status.stable_p95_s),
+    )
+
+
+def _shadow(status: ShadowStatus) -> ShadowSummary:
+    return ShadowSummary(
+        **status.plan.model_dump(),
+        state=status.state,
+        version=status.version,
+        compared=status.compared,
+        agreement=status.agreement,
+        mean_score_difference=status.mean_score_difference,
+    )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
 
 
 def _version_fields(version: VersionStatus[LiveServable]) -> dict[str, Any]:

@@ -7,9 +7,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
+from app.api.admin_schemas import CanaryRequest, LabelRequest
 from app.api.problems import KINDS, MEDIA_TYPE, ProblemKind, title_of
 from app.api.schemas import Problem
+from app.registry.rollout_plan import ShadowPlan
 
 _EXAMPLE_REQUEST_ID = "01K5Z3J8WQ4M6T2R9V7XN0BCDE"
 _RAW_TYPES = (
@@ -18,9 +21,15 @@ _RAW_TYPES = (
 )  # fmt: skip
 _SCHEMA_REF = "#/components/schemas/{model}"
 
+_PATH_PARAMETERS = {"name": "Name of the model.", "label": "Name of versions, e.g. `stable`."}
+
+# Schemas of bodies that their routes read themselves: FastAPI does not see them.
+_OWN_SCHEMAS: tuple[type[BaseModel], ...] = (Problem, LabelRequest, CanaryRequest, ShadowPlan)
+
 TAGS = [
     {"name": "classify", "description": "Upload images, get ranked labels."},
     {"name": "models", "description": "What is served, and what it is."},
+    {"name": "admin", "description": "Change what is served."},
     {"name": "health", "description": "For load balancers, orchestrators and Prometheus."},
 ]
 
@@ -81,6 +90,20 @@ def _example(kind: ProblemKind) -> dict[str, Any]:
     ).model_dump()
 
 
+def path_parameters(*names: str) -> list[dict[str, Any]]:
+    """Describe the parameters of a path whose route reads them itself."""
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _PATH_PARAMETERS[name],
+            "schema": {"type": "string"},
+        }
+        for name in names
+    ]
+
+
 def form_body(part: str, description: str, is_list: bool = False) -> dict[str, Any]:
     """Describe a multipart body of one file, or of several parts with the same name."""
     file = {"type": "string", "format": "binary"}
@@ -121,7 +144,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
             tags=TAGS,
         )
         schemas = document["components"]["schemas"]
-        schemas[Problem.__name__] = Problem.model_json_schema(ref_template=_SCHEMA_REF)
+        for schema in _OWN_SCHEMAS:
+            schemas[schema.__name__] = schema.model_json_schema(ref_template=_SCHEMA_REF)
         _leave_out_foreign_errors(document["paths"], schemas)
         app.openapi_schema = document
     return app.openapi_schema

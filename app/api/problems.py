@@ -39,6 +39,7 @@ _TITLES = {
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
     413: "Payload Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
@@ -46,6 +47,7 @@ _TITLES = {
     500: "Internal Server Error",
     503: "Service Unavailable",
     504: "Gateway Timeout",
+    507: "Insufficient Storage",
 }
 
 _KINDS = (
@@ -55,6 +57,12 @@ _KINDS = (
     ProblemKind(404, "label_not_found", "cifar10 has no label 'beta'; it has: stable"),
     ProblemKind(404, "not_found", "There is no GET /v1/model; /docs lists what there is."),
     ProblemKind(405, "method_not_allowed", "/v1/classify does not take GET; it takes POST."),
+    ProblemKind(
+        409,
+        "conflict",
+        "version 2 of cifar10 answers by default and no other version could; "
+        "without a version the whole model is unloaded",
+    ),
     ProblemKind(
         413,
         "upload_too_large",
@@ -90,6 +98,11 @@ _KINDS = (
     # Another instance behind the same load balancer takes over at once.
     ProblemKind(503, "draining", "The service is stopping and takes no new images.", 1),
     ProblemKind(504, "deadline_exceeded", "The deadline passed before the answer was there."),
+    ProblemKind(
+        507,
+        "store_not_written",
+        "models/labels.json cannot be written: No space left on device",
+    ),
 )
 
 KINDS = {kind.code: kind for kind in _KINDS}

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.artifacts.manifest import Manifest, ManifestInput
+from app.registry.rollout_plan import CanaryPlan, ShadowPlan
+from app.rollout.status import RolloutState
 from app.types import ServableState
 
 _PREDICTION: JsonDict = {"label": "cat", "class_id": 3, "score": 0.9312}
@@ -165,6 +167,30 @@ class VersionSummary(_Schema):
     device: str | None = Field(description="Where it runs.", examples=["CPU"])
 
 
+class CanarySummary(CanaryPlan):
+    """Another version that answers a share of the requests which name none."""
+
+    state: RolloutState = Field(description="Whether it does.")
+    version: int | None = Field(description="The version that is tried.")
+    reason: str | None = Field(description="Why it waits, or why it has ended.")
+    requests: int = Field(description="Its last requests, 500 at most.")
+    error_rate: float = Field(description="Share of them that failed, 0..1.")
+    p95_ms: float | None = Field(description="Of the others: queue and execution.")
+    stable_p95_ms: float | None = Field(description="The same of the default version.")
+
+
+class ShadowSummary(ShadowPlan):
+    """Another version that classifies a share of the images once more, for comparison."""
+
+    state: RolloutState = Field(description="Whether it does.")
+    version: int | None = Field(description="The version that is compared.")
+    compared: int = Field(description="Images that both versions classified.")
+    agreement: float | None = Field(description="Share of them with the same first label, 0..1.")
+    mean_score_difference: float | None = Field(
+        description="Absolute difference of the first scores."
+    )
+
+
 class ModelSummary(_Schema):
     """One model with its versions."""
 
@@ -176,6 +202,11 @@ class ModelSummary(_Schema):
         description="Names of versions, for `label`.", examples=[{"stable": 1}]
     )
     versions: list[VersionSummary] = Field(description="Newest first.")
+    is_pinned: bool = Field(
+        description="Whether `stable` was set; else the newest version takes over by itself."
+    )
+    canary: CanarySummary | None = Field(description="Null where none was asked for.")
+    shadow: ShadowSummary | None = Field(description="Null where none was asked for.")
 
 
 class ModelsResponse(_Schema):

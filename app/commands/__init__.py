@@ -2,6 +2,8 @@
 
 ``serve``
     Runs the server.
+``admin``
+    ``models load``, ``unload``, ``rollback``, …: orders to a running server.
 ``store``
     ``models list``, ``check`` and ``label``: on the folder of a store.
 """

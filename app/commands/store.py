@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.artifacts.checksums import verify_files
+from app.commands.admin import add_server_options, order_label
 from app.errors import ArtifactError
 from app.registry.labels import set_label
 from app.registry.store import ModelStore
@@ -24,8 +25,9 @@ Exit code 0: it would be served; 1: it would not, with the reason.
 """
 
 _LABEL_DESCRIPTION = """\
-Writes labels.json of the store; running servers notice. A request names the label in place of a
-version (?label=canary), and the version that it points at is served beside those of the policy.
+Writes labels.json of the store; running servers notice. With --url it asks a server to do so. A
+request names the label in place of a version (?label=canary), and the version that it points at is
+served beside those of the policy.
 
 The label `stable` says which version answers where none is asked for. Without it that is the
 newest one; with it, newer ones are served but have to be asked for.
@@ -68,6 +70,7 @@ def add_store_commands(model_commands: Any) -> None:
     label.add_argument(
         "--model-dir", metavar="FOLDER", help=f"the store [{ENV_PREFIX}MODEL_DIR, default: models]"
     )
+    add_server_options(label, is_asked=False)
     label.set_defaults(command=_label_version)
 
 
@@ -120,9 +123,11 @@ def _check_model(options: argparse.Namespace) -> int:
 
 
 def _label_version(options: argparse.Namespace) -> int:
-    root, name = _store_root(options.model_dir), options.name
     if (options.version is None) != options.remove:
         raise SettingsError("give a version, or --remove")
+    if options.url is not None:
+        return order_label(options)
+    root, name = _store_root(options.model_dir), options.name
     versions = ModelStore(root).versions(name)
     if not options.remove and options.version not in versions:
         known = ", ".join(map(str, versions)) or "none"

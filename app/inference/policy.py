@@ -13,8 +13,11 @@ class RequestPolicy:
         request_timeout_s: Deadline of the whole request, and the most a client may ask for.
         max_upload_bytes: Largest single file.
         max_images_per_request: Most files in one batch request.
+        sticky_header: Name, lower case, of the header whose value decides whether a request that
+            names no version belongs to a canary's share.
     """
 
     request_timeout_s: float = 10.0
     max_upload_bytes: int = 20 * 1024 * 1024
     max_images_per_request: int = 64
+    sticky_header: bytes = b"x-sticky-key"

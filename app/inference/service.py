@@ -76,6 +76,16 @@ class InferenceService:
         """
         return self._resolve(name, version, label)
 
+    async def decode(self, live: LiveServable, upload: bytes) -> DecodedImage:
+        """Bring an encoded image to what a version takes, in the decode pool.
+
+        Raises:
+            ClientFaultError: The image's fault.
+            QueueFullError: Too many images wait for being decoded.
+        """
+        image, _ = await self._decode(live, upload, may_be_quick=False)
+        return image
+
     async def classify(
         self, live: LiveServable, upload: bytes, options: ClassifyOptions
     ) -> Classification:

@@ -1,10 +1,9 @@
-"""Brings versions in and out, and says which of them answers a request."""
+"""Brings versions in and out."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -12,25 +11,19 @@ from typing import Generic
 
 from app.artifacts.checksums import verify_files
 from app.artifacts.manifest import Manifest
-from app.errors import (
-    ArtifactError,
-    MalformedRequestError,
-    ServableNotFoundError,
-    ServableNotReadyError,
-    ServingError,
-)
+from app.errors import ArtifactError
+from app.registry.catalog import ModelCatalog
+from app.registry.failure import reason_of, retry_delay_s, without_numbers
 from app.registry.loader import L, Loader
-from app.registry.status import ModelStatus
+from app.registry.rollout_plan import RolloutPlan
 from app.registry.store import ModelStore, Signature
 from app.registry.store_view import Sight, StoreView
-from app.registry.version_policy import VersionPolicy
-from app.registry.version_table import LOADING_STATES, VersionEntry, VersionTable
+from app.registry.version_entry import LOADING_STATES, VersionEntry
+from app.registry.version_policy import VersionPolicy, class_difference
+from app.registry.version_table import VersionTable
 from app.types import ServableId, ServableState
 
 logger = logging.getLogger(__name__)
-
-_FIRST_RETRY_S, _LAST_RETRY_S = 30.0, 3600.0
-"""After a failure that is not the version's own, such as too little memory; doubled each time."""
 
 
 class ServableManager(Generic[L]):
@@ -69,6 +62,7 @@ class ServableManager(Generic[L]):
         *,
         allow_class_changes: bool = False,
         keep_warm_s: float = 0.0,
+        default_plans: Mapping[str, RolloutPlan] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the parts; nothing is read or loaded yet.
@@ -83,11 +77,11 @@ class ServableManager(Generic[L]):
                 None when a version is forgotten; must neither block nor raise.
             allow_class_changes: Whether a version may take over from one with other classes.
             keep_warm_s: How long the previous default version of a model goes on serving.
+            default_plans: Canary and shadow by model, where the store says nothing of them.
             clock: Monotonic seconds.
         """
-        self.default_model = default_model
         self._store = store
-        self._view = StoreView(store, policies)
+        self._view = StoreView(store, policies, default_plans)
         self._takes_all_models = policies is None
         self._loader = loader
         self._on_state = on_state
@@ -96,9 +90,11 @@ class ServableManager(Generic[L]):
         self._clock = clock
         self._has_warned_of_default = False
         self._has_looked = False
+        self._is_overtaken = False  # labels or plans were written while the store was looked at
+        self._in_addition: set[str] = set()  # models that are served though no policy names them
         self._ending: set[asyncio.Task[None]] = set()
-        self._tables: dict[str, VersionTable[L]] = {}
-        self._fault: str | None = "loading has not begun"  # why no model is known
+        self.catalog = ModelCatalog[L](default_model, store.root)
+        self._tables = self.catalog.tables
 
     async def reconcile(self) -> None:
         """Look at the store, and bring what is served in line with it and the policies.
@@ -106,15 +102,18 @@ class ServableManager(Generic[L]):
         Called again and again, by one task. Raises nothing but its own cancellation: faults become
         FAILED and ``unready_reasons``.
         """
+        self._is_overtaken = False
         try:
-            sights = await asyncio.to_thread(self._view.look, self._failed())
+            sights = await asyncio.to_thread(
+                self._view.look, self._failed(), frozenset(self._in_addition)
+            )
         except ArtifactError as error:
             self._not_listed(str(error))
             return
         except OSError as error:  # of a network file system, perhaps for a moment
             self._not_listed(f"{error.filename or self._store.root}: {error.strerror}")
             return
-        self._fault = None
+        self.catalog.fault = None
         for sight in sights:
             self._take_in(sight)
         if not sights:  # gone, or not yet there
@@ -143,16 +142,16 @@ class ServableManager(Generic[L]):
                 del self._tables[name]
 
     def _warn_of_missing_default(self) -> None:
-        is_missing = self.default_model not in self._tables
+        is_missing = self.catalog.default_model not in self._tables
         if is_missing and not self._has_warned_of_default:
-            fields = {"model": self.default_model, "models": sorted(self._tables)}
+            fields = {"model": self.catalog.default_model, "models": sorted(self._tables)}
             logger.warning("default model is not among the models", extra=fields)
         self._has_warned_of_default = is_missing
 
     def _not_listed(self, reason: str) -> None:
-        if reason != self._fault:  # said once
+        if reason != self.catalog.fault:  # said once
             logger.error("store not listed", extra={"reason": reason})
-        self._fault = reason
+        self.catalog.fault = reason
 
     def _failed(self) -> dict[ServableId, Signature]:
         return {
@@ -169,10 +168,15 @@ class ServableManager(Generic[L]):
                 sight.name, sight.policy, keep_warm_s=self._keep_warm_s, clock=self._clock
             )
             # Who serves already does not become unready by a model that comes later and is broken.
-            table.is_required = not (self._takes_all_models and self._has_looked)
+            is_late = self._takes_all_models and self._has_looked
+            table.is_required = not (is_late or sight.name in self._in_addition)
         table.on_disk, table.store_fault = sight.on_disk, sight.fault
-        if sight.labels is not None and (sight.on_disk or not table.has_live):
-            table.set_labels(sight.labels)  # a store that shows nothing says nothing of labels
+        # A store that shows nothing says nothing of labels, one seen too early what they were.
+        if (sight.on_disk or not table.has_live) and not self._is_overtaken:
+            if sight.plan is not None and not table.is_plan_unwritten:
+                table.plan = sight.plan
+            if sight.labels is not None:
+                table.set_labels(sight.labels)
         for entry in table.entries:
             is_due = entry.retry_at_s is not None and self._clock() >= entry.retry_at_s
             if entry.state is ServableState.FAILED and (entry.number in sight.changed or is_due):
@@ -214,26 +218,21 @@ class ServableManager(Generic[L]):
         else:
             entry.live = live
             entry.failures, entry.retry_at_s, entry.last_reason = 0, None, None
-            table.is_required = True
+            table.is_required = table.name not in self._in_addition
             self._move(table, entry, ServableState.AVAILABLE)
 
     def _require_classes(
         self, table: VersionTable[L], entry: VersionEntry[L], manifest: Manifest
     ) -> None:
         serving = table.default.manifest if table.default is not None else None
-        if serving is None or self._allow_class_changes or serving.classes == manifest.classes:
-            return
-        if entry.number < serving.version:
-            return  # it takes over from nobody
-        came = [name for name in manifest.classes if name not in serving.classes]
-        went = [name for name in serving.classes if name not in manifest.classes]
-        differences = [f"it has {', '.join(came)} in addition"] if came else []
-        differences += [f"it lacks {', '.join(went)}"] if went else []
-        raise ArtifactError(
-            f"its classes are not those of version {serving.version}, which serves: "
-            f"{' and '.join(differences) or 'they are in another order'} "
-            "(KERASERVE_ALLOW_CLASS_CHANGES)"
-        )
+        if serving is None or self._allow_class_changes or entry.number < serving.version:
+            return  # an older one takes over from nobody
+        difference = class_difference(serving.classes, manifest.classes)
+        if difference is not None:
+            raise ArtifactError(
+                f"its classes are not those of version {serving.version}, which serves: "
+                f"{difference} (KERASERVE_ALLOW_CLASS_CHANGES)"
+            )
 
     def _report(self, table: VersionTable[L], entry: VersionEntry[L], state: ServableState) -> None:
         if state not in LOADING_STATES:
@@ -243,26 +242,15 @@ class ServableManager(Generic[L]):
             self._move(table, entry, state)
 
     def _fail(self, table: VersionTable[L], entry: VersionEntry[L], error: BaseException) -> None:
-        exc_info = None
         entry.failures += 1
-        # What is wrong with the files is so until they change; all else may be over in a while.
-        delay_s = min(_FIRST_RETRY_S * 2 ** (entry.failures - 1), _LAST_RETRY_S)
-        is_final = isinstance(error, ArtifactError)
-        entry.retry_at_s = None if is_final else self._clock() + delay_s
-        if isinstance(error, ServingError):
-            entry.reason = str(error)
-        elif isinstance(error, asyncio.CancelledError):
-            entry.reason = "loading was cancelled"
-        else:  # the text of a foreign exception is not known to be fit for callers
-            entry.reason = f"{type(error).__name__}, see the log of the server"
-            exc_info = error
+        delay_s = retry_delay_s(error, entry.failures)
+        entry.retry_at_s = None if delay_s is None else self._clock() + delay_s
+        entry.reason, cause = reason_of(error)
         fields = {"model": table.name, "version": entry.number, "reason": entry.reason}
-        # A version that is being copied fails again and again, with ever more bytes; what was said
-        # once is enough.
-        reason = re.sub(r"[0-9][0-9,.]*", "0", entry.reason)
+        reason = without_numbers(entry.reason)  # what was said once is enough
         level = logging.DEBUG if reason == entry.last_reason else logging.ERROR
         entry.last_reason = reason
-        logger.log(level, "version failed", extra=fields, exc_info=exc_info)
+        logger.log(level, "version failed", extra=fields, exc_info=cause)
         table.set_state(entry, ServableState.FAILED)
         self._on_state(entry.stored.id, ServableState.FAILED)
 
@@ -274,50 +262,35 @@ class ServableManager(Generic[L]):
         logger.log(level, "version changed state", extra=fields)
         self._on_state(entry.stored.id, state)
 
-    def resolve(
-        self, name: str | None = None, version: int | None = None, label: str | None = None
-    ) -> L:
-        """Return what takes the traffic of a version.
+    def include(self, name: str) -> None:
+        """From the next look on serve a model that KERASERVE_MODELS does not name."""
+        if name not in self._tables:
+            self._in_addition.add(name)
 
-        Args:
-            name: The model; None for the default model.
-            version: The version; None for the default version.
-            label: A label instead of a version.
+    def exclude(self, name: str) -> None:
+        """Take back ``include`` for a model that turned out not to exist."""
+        self._in_addition.discard(name)
 
-        Raises:
-            MalformedRequestError: Both a version and a label are given.
-            ServableNotFoundError: There is no such model, version or label.
-            ServableNotReadyError: It is known, but not AVAILABLE.
+    def retry_failed(self, name: str | None = None) -> None:
+        """Let the next look try again what FAILED, of one model or of all, changed or not."""
+        for table in self._tables.values() if name is None else [self.catalog.table(name)]:
+            for entry in table.entries:
+                if entry.state is ServableState.FAILED:
+                    entry.retry_at_s = self._clock()
+
+    def set_labels(self, name: str, labels: Mapping[str, int]) -> None:
+        """Take over labels that were just written, at once; a look in hand does not undo it."""
+        self._is_overtaken = True
+        self.catalog.table(name).set_labels(labels)
+
+    def set_plan(self, name: str, plan: RolloutPlan, *, is_written: bool) -> None:
+        """Take over a plan at once; a look in hand does not undo it.
+
+        Where it could not be written, what the store says does not undo it either.
         """
-        if version is not None and label is not None:
-            raise MalformedRequestError(f"version {version} and label {label!r}: give one of them")
-        name = self.default_model if name is None else name
-        table = self._tables.get(name)
-        if table is None:
-            raise self._unknown_model(name)
-        return table.find(version, label)
-
-    def _unknown_model(self, name: str) -> ServingError:
-        if self._fault is not None:
-            return ServableNotReadyError(f"no model is known: {self._fault}")
-        known = ", ".join(sorted(self._tables)) or "none"
-        return ServableNotFoundError(
-            f"there is no model {name!r}; there is: {known}", code="model_not_found"
-        )
-
-    def statuses(self) -> tuple[ModelStatus[L], ...]:
-        """Return a snapshot of all models that are, or are to be, served."""
-        return tuple(table.status() for table in self._tables.values())
-
-    def unready_reasons(self) -> list[str]:
-        """Return why requests cannot be answered yet; empty if every model can answer.
-
-        Never empty while no model is known: nothing to serve is no reason to be ready.
-        """
-        if not self._tables:
-            return [self._fault or f"no model found in {self._store.root} (KERASERVE_MODEL_DIR)"]
-        unready = (t for t in self._tables.values() if t.is_required and not t.is_ready)
-        return [f"{table.name}: {table.why_unready()}" for table in unready]
+        self._is_overtaken = True
+        table = self.catalog.table(name)
+        table.plan, table.is_plan_unwritten = self._view.complete(name, plan), not is_written
 
     async def unload_all(self) -> None:
         """End every version, all concurrently; one that cannot end properly becomes FAILED.

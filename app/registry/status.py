@@ -40,10 +40,12 @@ class ModelStatus(Generic[L]):
         name: Its name.
         default_version: The version that answers where none is asked for; None while none can.
         labels: Version numbers by label; ``stable`` is the default version.
+        is_pinned: Whether ``stable`` was set; else the newest version takes over by itself.
         versions: Newest first: all that are, or were to be, served.
     """
 
     name: str
     default_version: int | None
     labels: dict[str, int]
+    is_pinned: bool
     versions: tuple[VersionStatus[L], ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -86,6 +86,17 @@ def wanted_versions(
         wanted |= {max((version for version in good if version <= pinned), default=pinned)}
     wanted |= good & set(labelled)
     return tuple(sorted(wanted - set(failed), reverse=True))
+
+
+def class_difference(serving: Sequence[str], coming: Sequence[str]) -> str | None:
+    """Say how the classes of a version differ from those that serve; None where they do not."""
+    if list(serving) == list(coming):
+        return None
+    came = [name for name in coming if name not in serving]
+    went = [name for name in serving if name not in coming]
+    differences = [f"it has {', '.join(came)} in addition"] if came else []
+    differences += [f"it lacks {', '.join(went)}"] if went else []
+    return " and ".join(differences) or "they are in another order"
 
 
 def parse_models_setting(text: str) -> dict[str, VersionPolicy]:

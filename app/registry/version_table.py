@@ -4,55 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Generic
 
-from app.artifacts.manifest import Manifest
-from app.errors import ServableNotFoundError, ServableNotReadyError
+from app.errors import ConflictError, ServableNotFoundError, ServableNotReadyError
 from app.registry.loader import L
+from app.registry.rollout_plan import NO_ROLLOUT, RolloutPlan, target_version
 from app.registry.status import ModelStatus, VersionStatus
-from app.registry.store import Signature, StoredVersion
+from app.registry.store import StoredVersion
+from app.registry.version_entry import LOADING_STATES, VersionEntry, now
 from app.registry.version_policy import Specific, VersionPolicy, wanted_versions
+from app.registry.wishes import Wishes
 from app.types import ServableState
 
 STABLE = "stable"
 """The label that every model has: its default version. Set, it pins which one that is."""
 
-LOADING_STATES = (ServableState.LOADING, ServableState.WARMING, ServableState.TESTING)
-
 _TELLING = (*LOADING_STATES, ServableState.START, ServableState.DRAINING, ServableState.END)
 """States by how well they tell why a model is not ready, best first. FAILED comes after all of
 them, for a failed version says little while an older one is loaded in its place."""
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(slots=True, eq=False)
-class VersionEntry(Generic[L]):
-    """One version. ``state`` is written by ``VersionTable.set_state`` alone."""
-
-    stored: StoredVersion
-    state: ServableState = ServableState.START
-    reason: str | None = None  # set exactly while FAILED
-    manifest: Manifest | None = None
-    live: L | None = None  # set exactly while AVAILABLE
-    last_reason: str | None = None  # why it FAILED the last time, which may be over
-    failures: int = 0  # in a row
-    retry_at_s: float | None = None  # when to try again though nothing has changed
-    signature: Signature = ()  # of the folder, when it was last loaded from
-    since: datetime = field(default_factory=_now)  # the last change of state
-
-    @property
-    def number(self) -> int:
-        """Version number."""
-        return self.stored.id.version
-
-    def describe(self) -> str:
-        """Return the state, with the reason where there is one."""
-        return self.state.value if self.reason is None else f"{self.state.value}: {self.reason}"
 
 
 class VersionTable(Generic[L]):
@@ -63,6 +32,10 @@ class VersionTable(Generic[L]):
         policy: Which of its versions are wanted.
         on_disk: Versions that the store has.
         store_fault: Why the store could not list them, or None.
+        is_required: Whether the service is unready without it.
+        wishes: What an administrator asked for beside policy and labels.
+        plan: What its traffic is meant to do.
+        is_plan_unwritten: Whether the store could not be told so.
     """
 
     def __init__(
@@ -90,7 +63,10 @@ class VersionTable(Generic[L]):
         self.policy = policy
         self.on_disk = on_disk
         self.store_fault = store_fault
-        self.is_required = True  # whether the service is unready without it
+        self.is_required = True
+        self.wishes = Wishes()
+        self.plan: RolloutPlan = NO_ROLLOUT
+        self.is_plan_unwritten = False
         self._labels: dict[str, int] = {}
         self._entries: dict[int, VersionEntry[L]] = {}
         self._default: VersionEntry[L] | None = None
@@ -110,9 +86,19 @@ class VersionTable(Generic[L]):
         return self._default
 
     @property
+    def labels(self) -> Mapping[str, int]:
+        """The labels that were set, ``stable`` among them only where it was."""
+        return self._labels
+
+    @property
+    def pinned(self) -> int | None:
+        """The version that the label ``stable`` was set to, or None."""
+        return self._labels.get(STABLE)
+
+    @property
     def is_ready(self) -> bool:
-        """Whether a version is AVAILABLE."""
-        return self._default is not None
+        """Whether a version is AVAILABLE, or nobody wants one."""
+        return self._default is not None or self.wishes.is_off
 
     def get(self, number: int) -> VersionEntry[L] | None:
         """Return the entry of a version, if there is one."""
@@ -131,14 +117,22 @@ class VersionTable(Generic[L]):
 
     def wanted(self) -> tuple[int, ...]:
         """Return the versions to be served, newest first; those that FAILED are not among them."""
+        if self.wishes.is_off:
+            return ()
         failed = [entry.number for entry in self.entries if entry.state is ServableState.FAILED]
+        labelled = [number for label, number in self._labels.items() if label != STABLE]
         return wanted_versions(
             self.policy,
             self.on_disk,
-            failed=failed,
-            pinned=self._labels.get(STABLE),
-            labelled=[number for label, number in self._labels.items() if label != STABLE],
+            failed=[*failed, *self.wishes.unloaded],
+            pinned=self.pinned,
+            labelled=[*labelled, *self.wishes.loaded, *self._targeted()],
         )
+
+    def _targeted(self) -> list[int]:
+        """Return the versions that canary and shadow need."""
+        found = (target_version(name, self._labels, self.on_disk) for name in self.plan.targets())
+        return [number for number in found if number is not None]
 
     @property
     def has_live(self) -> bool:
@@ -161,8 +155,10 @@ class VersionTable(Generic[L]):
         """Return the entries that serve although others are wanted in their place, and serve.
 
         None while the store shows no version or cannot be read: what is in memory may be all that
-        is left of it. The default only where another one can be it.
+        is left of it. The default only where another one can be it. All where the model is off.
         """
+        if self.wishes.is_off:
+            return [entry for entry in self.entries if entry.state is ServableState.AVAILABLE]
         wanted = self.wanted()
         if not self.on_disk or self.store_fault is not None:
             return []
@@ -179,7 +175,8 @@ class VersionTable(Generic[L]):
         ]
 
     def _is_kept_warm(self, entry: VersionEntry[L]) -> bool:
-        return entry is self._previous and self._clock() < self._previous_until_s
+        is_previous = entry is self._previous and self._clock() < self._previous_until_s
+        return is_previous and entry.number not in self.wishes.unloaded
 
     def _is_available(self, number: int) -> bool:
         entry = self._entries.get(number)
@@ -198,12 +195,12 @@ class VersionTable(Generic[L]):
     def _named(self) -> set[int]:
         """Return the versions that somebody asked for by number, whether they exist or not."""
         by_policy = self.policy.versions if isinstance(self.policy, Specific) else ()
-        return {*by_policy, *self._labels.values()}
+        return {*by_policy, *self._labels.values(), *self.wishes.loaded}
 
     def set_state(self, entry: VersionEntry[L], state: ServableState) -> None:
         """Change the state of an entry, and with it, perhaps, the default."""
         if entry.state is not state:
-            entry.since = _now()
+            entry.since = now()
         entry.state = state
         self._choose_default()
 
@@ -222,12 +219,58 @@ class VersionTable(Generic[L]):
 
     def _eligible(self) -> Iterator[VersionEntry[L]]:
         """Yield the versions that can be the default, best first."""
-        pinned = self._labels.get(STABLE)
         for entry in self.entries:
             if entry.state is ServableState.AVAILABLE and (
-                pinned is None or entry.number <= pinned
+                self.pinned is None or entry.number <= self.pinned
             ):
                 yield entry
+
+    def has_heir(self, version: int) -> bool:
+        """Whether another version than this one is there, or on disk, that could be the default."""
+        out = {version, *self.wishes.unloaded}
+        out |= {entry.number for entry in self.entries if entry.state is ServableState.FAILED}
+        alive = {entry.number for entry in self._eligible()} | set(self.on_disk)
+        return any(self.pinned is None or number <= self.pinned for number in alive - out)
+
+    def version_before(self) -> int | None:
+        """Return the version to roll back to; None where that has happened already.
+
+        The default version of before, if it is older than the present one and still there; else
+        the next older one on disk that is not known to be broken.
+
+        Raises:
+            ServableNotReadyError: There is no default version to leave.
+            ConflictError: There is nothing older, or nobody knows any more what was before.
+        """
+        if self._default is None:
+            raise ServableNotReadyError(f"{self.name} is not ready: {self.why_unready()}")
+        present, before = self._default.number, self._previous
+        if before is not None and before.number > present and self.pinned == present:
+            return None
+        out = set(self.wishes.unloaded)
+        out |= {entry.number for entry in self.entries if entry.state is ServableState.FAILED}
+        older = [number for number in self.on_disk if number < present and number not in out]
+        if before is not None and before.number in older:
+            return before.number
+        if before is None and self.pinned is not None:
+            raise ConflictError(
+                f"{STABLE} of {self.name} was set to {self.pinned} before this server started, "
+                "which does not know what was before; point the label at a version instead"
+            )
+        if not older:
+            raise ConflictError(f"{self.name} has no version older than {present} to go back to")
+        return max(older)
+
+    def find_target(self, target: str) -> L | None:
+        """Return what takes the traffic of a canary's or shadow's target; None where nothing does.
+
+        ``latest`` is the newest AVAILABLE version. The default version is no target.
+        """
+        serving = [entry.number for entry in self.entries if entry.live is not None]
+        number = target_version(target, self._labels, serving)
+        if number is None or (self._default is not None and number == self._default.number):
+            return None
+        return self._entries[number].live
 
     def find(self, version: int | None, label: str | None) -> L:
         """Return what takes the traffic of a version, of a label, or of the default.
@@ -268,11 +311,13 @@ class VersionTable(Generic[L]):
 
     def why_unready(self) -> str:
         """Return what keeps the model from having an AVAILABLE version, while it has none."""
+        if self.wishes.is_off:
+            return "it was unloaded"
         entries = self.entries
         for state in _TELLING:
             if any(entry.state is state for entry in entries):
                 return state.value
-        pinned = self._labels.get(STABLE)
+        pinned = self.pinned
         if pinned is not None:
             found = self._entries.get(pinned)
             which = "not in the store" if found is None else found.describe()
@@ -288,6 +333,7 @@ class VersionTable(Generic[L]):
             name=self.name,
             default_version=default,
             labels=self._labels | ({} if default is None else {STABLE: default}),
+            is_pinned=self.pinned is not None,
             versions=tuple(
                 VersionStatus(
                     entry.number,

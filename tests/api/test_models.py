@@ -21,7 +21,8 @@ async def test_models_are_listed_with_the_fields_of_the_contract(world: World) -
     assert list(answer) == ["default", "models"]
     assert answer["default"] == "cifar10"
     (model,) = answer["models"]
-    assert list(model) == ["name", "default_version", "labels", "versions"]
+    fixed = ["name", "default_version", "labels", "versions"]
+    assert list(model) == [*fixed, "is_pinned", "canary", "shadow"]
     assert (model["name"], model["default_version"]) == ("cifar10", 1)
     assert model["labels"] == {"stable": 1}
     (version,) = model["versions"]

@@ -137,8 +137,8 @@ async def test_stop_does_not_wait_for_a_load_for_ever(store: Path) -> None:
 
     assert not puppets.made[0].is_closed, "its thread is still inside"
     puppets.made[0].let_go()
-    await lifecycle.loaded()
-    assert puppets.made[0].is_closed
+    while not puppets.made[0].is_closed:  # what it builds is not left behind
+        await anyio.lowlevel.checkpoint()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")

@@ -107,9 +107,9 @@ class TestServing:
         world = await serving(tmp_path, 3, canary=1)
 
         assert world.states() == {3: AVAILABLE, 1: AVAILABLE}
-        assert world.manager.resolve(label="canary") == "live cifar10:1"
-        assert world.manager.resolve() == "live cifar10:3"
-        (status,) = world.manager.statuses()
+        assert world.manager.catalog.resolve(label="canary") == "live cifar10:1"
+        assert world.manager.catalog.resolve() == "live cifar10:3"
+        (status,) = world.manager.catalog.statuses()
         assert status.labels == {"canary": 1, "stable": 3}
 
     async def test_stable_pins_the_default_and_newer_versions_have_to_be_asked_for(
@@ -117,21 +117,21 @@ class TestServing:
     ) -> None:
         world = await serving(tmp_path, 3, stable=2)
 
-        assert world.manager.resolve() == "live cifar10:2"
-        assert world.manager.resolve(label="stable") == "live cifar10:2"
-        assert world.manager.resolve(version=3) == "live cifar10:3"
+        assert world.manager.catalog.resolve() == "live cifar10:2"
+        assert world.manager.catalog.resolve(label="stable") == "live cifar10:2"
+        assert world.manager.catalog.resolve(version=3) == "live cifar10:3"
 
     async def test_labels_are_followed_while_serving(self, tmp_path: Path) -> None:
         world = await serving(tmp_path, 2)
-        assert world.manager.resolve() == "live cifar10:2"
+        assert world.manager.catalog.resolve() == "live cifar10:2"
 
         set_label(tmp_path, "cifar10", "stable", 1)
         await world.manager.reconcile()
-        assert world.manager.resolve() == "live cifar10:1"
+        assert world.manager.catalog.resolve() == "live cifar10:1"
 
         set_label(tmp_path, "cifar10", "stable", None)
         await world.manager.reconcile()
-        assert world.manager.resolve() == "live cifar10:2"
+        assert world.manager.catalog.resolve() == "live cifar10:2"
 
     async def test_older_version_stands_in_for_a_pinned_one_that_is_broken_and_never_a_newer(
         self, tmp_path: Path
@@ -145,7 +145,7 @@ class TestServing:
         await world.manager.reconcile()
 
         assert world.states() == {3: AVAILABLE, 2: FAILED, 1: AVAILABLE}
-        assert world.manager.resolve() == "live cifar10:1"
+        assert world.manager.catalog.resolve() == "live cifar10:1"
 
     async def test_pinned_version_that_is_nowhere_is_the_reason_for_being_unready(
         self, tmp_path: Path
@@ -156,17 +156,17 @@ class TestServing:
 
         await world.manager.reconcile()
 
-        (reason,) = world.manager.unready_reasons()
+        (reason,) = world.manager.catalog.unready_reasons()
         assert reason.startswith("cifar10: stable is version 2, which is FAILED: cifar10:2 is not")
         with pytest.raises(ServableNotReadyError, match="stable is version 2"):
-            world.manager.resolve()
-        assert world.manager.resolve(version=3) == "live cifar10:3"
+            world.manager.catalog.resolve()
+        assert world.manager.catalog.resolve(version=3) == "live cifar10:3"
 
     async def test_unknown_label_is_answered_with_those_there_are(self, tmp_path: Path) -> None:
         world = await serving(tmp_path, 2, canary=1)
 
         with pytest.raises(ServableNotFoundError, match="no label 'beta'; it has: canary, stable"):
-            world.manager.resolve(label="beta")
+            world.manager.catalog.resolve(label="beta")
 
     async def test_broken_file_leaves_the_labels_as_they_were_and_is_logged_once(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -177,8 +177,8 @@ class TestServing:
         await world.manager.reconcile()
         await world.manager.reconcile()
 
-        assert world.manager.resolve() == "live cifar10:1"
-        assert [record.getMessage() for record in caplog.records].count("labels not read") == 1
+        assert world.manager.catalog.resolve() == "live cifar10:1"
+        assert [record.getMessage() for record in caplog.records].count("labels.json not read") == 1
 
     async def test_labels_hold_while_the_store_is_away(self, tmp_path: Path) -> None:
         store = tmp_path / "store"
@@ -187,4 +187,4 @@ class TestServing:
         store.rename(tmp_path / "aside")
         await world.manager.reconcile()
 
-        assert world.manager.resolve() == "live cifar10:1"
+        assert world.manager.catalog.resolve() == "live cifar10:1"

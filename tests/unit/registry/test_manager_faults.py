@@ -38,12 +38,12 @@ async def test_store_that_cannot_be_read_for_a_moment_ends_nothing(
     monkeypatch.setattr(Path, "iterdir", stale)
     make_version(tmp_path, version=2)
     await world.manager.reconcile()
-    assert world.manager.resolve() == "live cifar10:1"
-    assert world.manager.unready_reasons() == []
+    assert world.manager.catalog.resolve() == "live cifar10:1"
+    assert world.manager.catalog.unready_reasons() == []
 
     monkeypatch.undo()
     await world.manager.reconcile()
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
 
 
 async def test_new_model_that_is_broken_does_not_make_others_unready(tmp_path: Path) -> None:
@@ -52,11 +52,11 @@ async def test_new_model_that_is_broken_does_not_make_others_unready(tmp_path: P
 
     await world.manager.reconcile()
     assert world.states("other") == {1: FAILED}
-    assert world.manager.unready_reasons() == []
+    assert world.manager.catalog.unready_reasons() == []
 
     shutil.rmtree(folder.parent)
     await world.manager.reconcile()
-    assert [status.name for status in world.manager.statuses()] == ["cifar10"]
+    assert [status.name for status in world.manager.catalog.statuses()] == ["cifar10"]
     assert world.changes[-1] == ("other:1", None)
 
 
@@ -87,7 +87,7 @@ async def test_empty_mount_point_changes_neither_what_serves_nor_the_labels(
     await world.manager.reconcile()
     await settled()
 
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
     assert world.states() == {3: AVAILABLE, 2: AVAILABLE, 1: AVAILABLE}
 
 
@@ -101,11 +101,11 @@ async def test_default_of_before_answers_until_the_pinned_version_is_loaded(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(world.manager.reconcile())
         await testing.reached.wait()
-        assert world.manager.resolve() == "live cifar10:2"
-        assert world.manager.unready_reasons() == []
+        assert world.manager.catalog.resolve() == "live cifar10:2"
+        assert world.manager.catalog.unready_reasons() == []
         testing.opened.set()
 
-    assert world.manager.resolve() == "live cifar10:1"
+    assert world.manager.catalog.resolve() == "live cifar10:1"
 
 
 async def test_roll_back_to_a_broken_version_leaves_the_one_that_serves(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_roll_back_to_a_broken_version_leaves_the_one_that_serves(tmp_path
     await settled()
 
     assert world.states() == {2: AVAILABLE, 1: FAILED}
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
 
 
 async def test_failure_that_is_not_of_the_files_is_tried_again_after_a_while(
@@ -135,7 +135,7 @@ async def test_failure_that_is_not_of_the_files_is_tried_again_after_a_while(
 
     world.now_s += 31
     await world.manager.reconcile()
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
 
 
 async def test_older_version_with_other_classes_may_serve_beside_the_default(

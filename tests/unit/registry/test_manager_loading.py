@@ -31,7 +31,7 @@ async def test_version_goes_through_every_state_until_it_is_available(tmp_path: 
     assert world.changes == [
         ("cifar10:1", state) for state in (START, LOADING, WARMING, TESTING, AVAILABLE)
     ]
-    assert world.manager.resolve() == "live cifar10:1"
+    assert world.manager.catalog.resolve() == "live cifar10:1"
 
 
 async def test_latest_version_of_every_model_is_loaded_where_no_policy_is_set(
@@ -66,8 +66,8 @@ async def test_several_versions_are_loaded_newest_first_and_the_highest_is_defau
     await world.manager.reconcile()
 
     assert world.loader.loads == [cifar10(10), cifar10(2), cifar10(1)]
-    assert world.manager.resolve() == "live cifar10:10"
-    assert world.manager.resolve(version=2) == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:10"
+    assert world.manager.catalog.resolve(version=2) == "live cifar10:2"
 
 
 @pytest.mark.parametrize("defect", Defect)
@@ -83,8 +83,8 @@ async def test_defective_version_fails_with_a_reason_and_the_older_one_serves(
     assert world.states() == {2: FAILED, 1: AVAILABLE}
     assert world.versions()[0].reason
     assert world.loader.loads == [cifar10(1)]
-    assert world.manager.resolve() == "live cifar10:1"
-    assert world.manager.unready_reasons() == []
+    assert world.manager.catalog.resolve() == "live cifar10:1"
+    assert world.manager.catalog.unready_reasons() == []
     [record] = [r for r in caplog.records if r.levelno >= logging.WARNING]
     assert record.getMessage() == "version failed"
     assert vars(record)["version"] == 2
@@ -150,7 +150,7 @@ async def test_nothing_stands_in_for_a_specific_version(tmp_path: Path) -> None:
     await world.manager.reconcile()
 
     assert world.states() == {2: FAILED}
-    assert world.manager.unready_reasons() == [
+    assert world.manager.catalog.unready_reasons() == [
         "cifar10: version 2 is FAILED: cifar10:2 is not in the store (KERASERVE_MODEL_DIR)"
     ]
 
@@ -165,7 +165,7 @@ async def test_broken_model_does_not_keep_others_from_serving(tmp_path: Path) ->
     await world.manager.reconcile()
 
     assert [world.states(name)[1] for name in "abc"] == [FAILED, FAILED, AVAILABLE]
-    assert world.manager.resolve("c") == "live c:1"
+    assert world.manager.catalog.resolve("c") == "live c:1"
 
 
 async def test_every_model_is_known_while_the_first_one_loads(tmp_path: Path) -> None:
@@ -178,11 +178,11 @@ async def test_every_model_is_known_while_the_first_one_loads(tmp_path: Path) ->
         tasks.create_task(world.manager.reconcile())
         await gate.reached.wait()
         assert world.states("other") == {1: START}
-        assert world.manager.unready_reasons() == ["cifar10: WARMING", "other: START"]
+        assert world.manager.catalog.unready_reasons() == ["cifar10: WARMING", "other: START"]
         assert world.loader.loads == [cifar10(1)]
         gate.opened.set()
 
-    assert world.manager.unready_reasons() == []
+    assert world.manager.catalog.unready_reasons() == []
 
 
 async def test_first_model_serves_while_the_second_loads(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ async def test_first_model_serves_while_the_second_loads(tmp_path: Path) -> None
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(world.manager.reconcile())
         await gate.reached.wait()
-        assert world.manager.resolve() == "live cifar10:1"
-        assert world.manager.unready_reasons() == ["other: TESTING"]
+        assert world.manager.catalog.resolve() == "live cifar10:1"
+        assert world.manager.catalog.unready_reasons() == ["other: TESTING"]
         gate.opened.set()
 
 
@@ -213,7 +213,7 @@ async def test_cancelled_loading_fails_the_version_in_hand_and_keeps_those_that_
     await asyncio.wait([loading])
 
     assert loading.cancelled()
-    assert world.manager.resolve() == "live cifar10:1"
+    assert world.manager.catalog.resolve() == "live cifar10:1"
     assert world.versions("other")[0].reason == "loading was cancelled"
 
 

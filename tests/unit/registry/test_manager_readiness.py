@@ -22,9 +22,9 @@ async def test_not_ready_before_loading_has_begun(tmp_path: Path) -> None:
     make_version(tmp_path)
     world = World(tmp_path)
 
-    assert world.manager.unready_reasons() == ["loading has not begun"]
+    assert world.manager.catalog.unready_reasons() == ["loading has not begun"]
     with pytest.raises(ServableNotReadyError, match="loading has not begun"):
-        world.manager.resolve()
+        world.manager.catalog.resolve()
 
 
 async def test_not_ready_where_no_model_is_found(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ async def test_not_ready_where_no_model_is_found(tmp_path: Path) -> None:
 
     await world.manager.reconcile()
 
-    assert world.manager.unready_reasons() == [
+    assert world.manager.catalog.unready_reasons() == [
         f"no model found in {tmp_path / 'gone'} (KERASERVE_MODEL_DIR)"
     ]
 
@@ -43,7 +43,7 @@ async def test_not_ready_where_no_model_is_asked_for(tmp_path: Path) -> None:
 
     await world.manager.reconcile()
 
-    assert len(world.manager.unready_reasons()) == 1
+    assert len(world.manager.catalog.unready_reasons()) == 1
 
 
 async def test_not_ready_while_a_required_model_has_no_version(tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ async def test_not_ready_while_a_required_model_has_no_version(tmp_path: Path) -
     await world.manager.reconcile()
 
     text = "no version in the store (KERASERVE_MODEL_DIR)"
-    assert world.manager.unready_reasons() == [f"cifar10: {text}"]
+    assert world.manager.catalog.unready_reasons() == [f"cifar10: {text}"]
     with pytest.raises(ServableNotReadyError, match="cifar10 is not ready: no version"):
-        world.manager.resolve()
+        world.manager.catalog.resolve()
     with pytest.raises(ServableNotFoundError, match="no version 1; it has: none"):
-        world.manager.resolve(version=1)
+        world.manager.catalog.resolve(version=1)
 
 
 async def test_not_ready_with_the_newest_reason_where_every_version_failed(
@@ -70,9 +70,9 @@ async def test_not_ready_with_the_newest_reason_where_every_version_failed(
     await world.manager.reconcile()
 
     reason = "version 2 is FAILED: 'model.keras' is missing"
-    assert world.manager.unready_reasons() == [f"cifar10: {reason}"]
+    assert world.manager.catalog.unready_reasons() == [f"cifar10: {reason}"]
     with pytest.raises(ServableNotReadyError, match=f"cifar10 is not ready: {reason}"):
-        world.manager.resolve()
+        world.manager.catalog.resolve()
 
 
 async def test_not_ready_tells_the_state_of_the_older_version_that_is_loaded_instead(
@@ -86,7 +86,7 @@ async def test_not_ready_tells_the_state_of_the_older_version_that_is_loaded_ins
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(world.manager.reconcile())
         await gate.reached.wait()
-        assert world.manager.unready_reasons() == ["cifar10: WARMING"]
+        assert world.manager.catalog.unready_reasons() == ["cifar10: WARMING"]
         gate.opened.set()
 
 
@@ -96,10 +96,10 @@ async def test_not_ready_where_the_store_cannot_be_listed(tmp_path: Path) -> Non
 
     await world.manager.reconcile()
 
-    [reason] = world.manager.unready_reasons()
+    [reason] = world.manager.catalog.unready_reasons()
     assert reason.endswith("loop' cannot be listed: Too many levels of symbolic links")
     with pytest.raises(ServableNotReadyError, match=r"^no model is known: .* cannot be listed"):
-        world.manager.resolve()
+        world.manager.catalog.resolve()
 
 
 @pytest.mark.parametrize("policies", [None, {"broken": Latest(), "cifar10": Latest()}])
@@ -118,7 +118,7 @@ async def test_model_that_cannot_be_listed_does_not_keep_others_from_serving(
 
     await world.manager.reconcile()
 
-    assert world.manager.resolve() == "live cifar10:1"
-    assert world.manager.unready_reasons() == [
+    assert world.manager.catalog.resolve() == "live cifar10:1"
+    assert world.manager.catalog.unready_reasons() == [
         "broken: 'broken' cannot be listed: Input/output error"
     ]

@@ -29,7 +29,7 @@ FAILED = ServableState.FAILED
 async def test_resolve_finds(
     loaded: World, name: str | None, version: int | None, label: str | None, live: str
 ) -> None:
-    assert loaded.manager.resolve(name, version, label) == live
+    assert loaded.manager.catalog.resolve(name, version, label) == live
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ async def test_what_is_not_there_is_answered_with_what_is(
     loaded: World, name: str | None, version: int | None, label: str | None, code: str, text: str
 ) -> None:
     with pytest.raises(ServableNotFoundError) as caught:
-        loaded.manager.resolve(name, version, label)
+        loaded.manager.catalog.resolve(name, version, label)
 
     assert caught.value.code == code
     assert text in str(caught.value)
@@ -55,16 +55,16 @@ async def test_what_is_not_there_is_answered_with_what_is(
 
 async def test_failed_version_is_not_ready_with_its_reason(loaded: World) -> None:
     with pytest.raises(ServableNotReadyError, match=r"^cifar10:4 is FAILED: 'model\.keras' is mis"):
-        loaded.manager.resolve(version=4)
+        loaded.manager.catalog.resolve(version=4)
 
 
 async def test_version_and_label_together_are_refused(loaded: World) -> None:
     with pytest.raises(MalformedRequestError, match="version 1 and label 'stable'"):
-        loaded.manager.resolve(version=1, label="stable")
+        loaded.manager.catalog.resolve(version=1, label="stable")
 
 
 async def test_statuses_tell_everything_newest_first(loaded: World) -> None:
-    cifar10_status, other_status = loaded.manager.statuses()
+    cifar10_status, other_status = loaded.manager.catalog.statuses()
 
     assert (cifar10_status.name, cifar10_status.default_version) == ("cifar10", 3)
     assert cifar10_status.labels == {"stable": 3}
@@ -82,5 +82,5 @@ async def test_model_that_is_not_ready_has_no_default_and_no_labels(tmp_path: Pa
 
     await world.manager.reconcile()
 
-    [status] = world.manager.statuses()
+    [status] = world.manager.catalog.statuses()
     assert (status.default_version, status.labels) == (None, {})

@@ -32,7 +32,7 @@ async def test_new_version_takes_over_and_then_the_old_one_ends(tmp_path: Path) 
     await world.manager.reconcile()
     await settled()
 
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
     assert world.loader.unloads == ["live cifar10:1"]
     assert world.states() == {2: AVAILABLE, 1: END}
     available, draining = (
@@ -53,15 +53,15 @@ async def test_old_version_answers_until_the_new_one_is_tested_and_drains_withou
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(world.manager.reconcile())
         await testing.reached.wait()
-        assert world.manager.resolve() == "live cifar10:1"
+        assert world.manager.catalog.resolve() == "live cifar10:1"
         testing.opened.set()
     await draining.reached.wait()
 
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
     assert world.states() == {2: AVAILABLE, 1: DRAINING}
     make_version(tmp_path, version=3)
     await world.manager.reconcile()  # goes on while the first one drains
-    assert world.manager.resolve() == "live cifar10:3"
+    assert world.manager.catalog.resolve() == "live cifar10:3"
     draining.opened.set()
     await settled()
     assert world.states() == {3: AVAILABLE, 2: END, 1: END}
@@ -96,10 +96,10 @@ async def test_broken_version_is_shown_and_the_old_one_goes_on_serving(
 
     assert world.states() == {2: FAILED, 1: AVAILABLE}
     assert world.versions()[0].reason
-    assert world.manager.resolve() == "live cifar10:1"
-    assert world.manager.unready_reasons() == []
+    assert world.manager.catalog.resolve() == "live cifar10:1"
+    assert world.manager.catalog.unready_reasons() == []
     with pytest.raises(ServableNotReadyError, match="cifar10:2 is FAILED"):
-        world.manager.resolve(version=2)
+        world.manager.catalog.resolve(version=2)
 
 
 @pytest.mark.parametrize("defect", Defect)
@@ -117,7 +117,7 @@ async def test_mended_version_is_tried_again_and_an_unchanged_one_is_not(
     shutil.rmtree(folder)
     make_version(tmp_path, version=2)
     await world.manager.reconcile()
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
     assert world.versions()[0].reason is None
 
 
@@ -130,14 +130,14 @@ async def test_version_that_is_being_copied_fails_quietly_until_it_is_whole(
     files.sort(key=lambda path: path.name == "manifest.json")  # as the last one
     for path in files:
         await world.manager.reconcile()
-        assert world.manager.resolve() == "live cifar10:1"
+        assert world.manager.catalog.resolve() == "live cifar10:1"
         target = tmp_path / "cifar10" / "2" / path.relative_to(whole)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
 
     await world.manager.reconcile()
 
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(errors) == 1  # the same reason, said once
 
@@ -149,7 +149,7 @@ async def test_version_that_fails_its_test_is_never_served(tmp_path: Path) -> No
 
     await world.manager.reconcile()
 
-    assert world.manager.resolve() == "live cifar10:1"
+    assert world.manager.catalog.resolve() == "live cifar10:1"
     assert world.versions()[0].reason == "top-1 agreement 0.2, must be 0.99"
 
 
@@ -161,13 +161,13 @@ async def test_store_that_is_gone_ends_nothing_and_serves_on_when_it_is_back(
 
     store.rename(tmp_path / "aside")
     await world.manager.reconcile()
-    assert world.manager.resolve() == "live cifar10:1"
-    assert world.manager.unready_reasons() == []
+    assert world.manager.catalog.resolve() == "live cifar10:1"
+    assert world.manager.catalog.unready_reasons() == []
 
     (tmp_path / "aside").rename(store)
     make_version(store, version=2)
     await world.manager.reconcile()
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
     assert world.loader.loads == [cifar10(2)]
 
 
@@ -179,18 +179,18 @@ async def test_versions_that_are_gone_from_disk_serve_on_if_nothing_else_is_ther
     shutil.rmtree(tmp_path / "cifar10" / "1")
     await world.manager.reconcile()
 
-    assert world.manager.resolve() == "live cifar10:1"
+    assert world.manager.catalog.resolve() == "live cifar10:1"
 
 
 async def test_newest_version_taken_away_brings_the_older_one_back(tmp_path: Path) -> None:
     world = await serving(tmp_path, versions=2)
-    assert world.manager.resolve() == "live cifar10:2"
+    assert world.manager.catalog.resolve() == "live cifar10:2"
 
     shutil.rmtree(tmp_path / "cifar10" / "2")
     await world.manager.reconcile()
     await settled()
 
-    assert world.manager.resolve() == "live cifar10:1"
+    assert world.manager.catalog.resolve() == "live cifar10:1"
     assert world.states() == {1: AVAILABLE, 2: END}
     await world.manager.reconcile()
     assert world.states() == {1: AVAILABLE}  # what neither serves nor exists is forgotten
@@ -204,7 +204,7 @@ async def test_window_of_latest_versions_moves_on(tmp_path: Path) -> None:
     await settled()
 
     assert world.states() == {4: AVAILABLE, 3: AVAILABLE, 2: END}
-    assert world.manager.resolve(version=3) == "live cifar10:3"
+    assert world.manager.catalog.resolve(version=3) == "live cifar10:3"
 
 
 async def test_named_version_is_served_as_soon_as_it_is_there(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ async def test_model_that_appears_is_served(tmp_path: Path) -> None:
 
     await world.manager.reconcile()
 
-    assert world.manager.resolve("other") == "live other:5"
+    assert world.manager.catalog.resolve("other") == "live other:5"
     assert world.loader.loads == [ServableId("other", 5)]
 
 
@@ -248,7 +248,7 @@ async def test_version_with_other_classes_does_not_take_over_unless_allowed(
 
     await world.manager.reconcile()
 
-    assert world.manager.resolve() == "live cifar10:1"
+    assert world.manager.catalog.resolve() == "live cifar10:1"
     reason = world.versions()[0].reason
     assert reason is not None
     assert reason.startswith("its classes are not those of version 1, which serves: ")
@@ -257,7 +257,7 @@ async def test_version_with_other_classes_does_not_take_over_unless_allowed(
 
     free = World(tmp_path, allow_class_changes=True)
     await free.manager.reconcile()
-    assert free.manager.resolve() == "live cifar10:2"
+    assert free.manager.catalog.resolve() == "live cifar10:2"
 
 
 async def test_state_tells_since_when(tmp_path: Path) -> None:
@@ -284,4 +284,4 @@ async def test_cancelled_in_the_middle_of_a_swap_the_old_version_stays(tmp_path:
     await asyncio.wait([swapping])
 
     assert world.states() == {2: FAILED, 1: AVAILABLE}
-    assert world.manager.resolve() == "live cifar10:1"
+    assert world.manager.catalog.resolve() == "live cifar10:1"

@@ -30,16 +30,16 @@ async def test_all_versions_refuse_before_the_first_has_drained_and_then_end(
         for gate in gates:  # all are reached while none is opened: they end concurrently
             await gate.reached.wait()
         assert loaded.states() == {4: FAILED, 3: DRAINING, 1: DRAINING}
-        assert loaded.manager.unready_reasons() == ["cifar10: DRAINING", "other: DRAINING"]
+        assert loaded.manager.catalog.unready_reasons() == ["cifar10: DRAINING", "other: DRAINING"]
         with pytest.raises(ServableNotReadyError, match="cifar10 is not ready: DRAINING"):
-            loaded.manager.resolve()
+            loaded.manager.catalog.resolve()
         with pytest.raises(ServableNotReadyError, match="cifar10:1 is DRAINING"):
-            loaded.manager.resolve(version=1)
+            loaded.manager.catalog.resolve(version=1)
         for gate in gates:
             gate.opened.set()
 
     assert loaded.states() == {4: FAILED, 3: END, 1: END}
-    assert loaded.manager.unready_reasons() == ["cifar10: END", "other: END"]
+    assert loaded.manager.catalog.unready_reasons() == ["cifar10: END", "other: END"]
     assert sorted(loaded.changes[:3]) == [(str(servable_id), DRAINING) for servable_id in ids]
     assert sorted(loaded.changes[3:]) == [(str(servable_id), END) for servable_id in ids]
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.registry.store import StoredVersion
+from app.registry.version_entry import VersionEntry
 from app.registry.version_policy import Latest
-from app.registry.version_table import VersionEntry, VersionTable
+from app.registry.version_table import VersionTable
 from app.types import ServableId, ServableState
 
 AVAILABLE = ServableState.AVAILABLE

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from app.registry.manager import ServableManager
+from app.registry.rollout_plan import RolloutPlan
 from app.registry.status import VersionStatus
 from app.registry.store import ModelStore
 from app.registry.version_policy import VersionPolicy
@@ -24,6 +25,8 @@ class World:
         policies: Mapping[str, VersionPolicy] | None = None,
         *,
         allow_class_changes: bool = False,
+        keep_warm_s: float = 0.0,
+        default_plans: Mapping[str, RolloutPlan] | None = None,
     ) -> None:
         self.loader = FakeLoader()
         self.now_s = 0.0
@@ -35,6 +38,8 @@ class World:
             self.loader,
             self._on_state,
             allow_class_changes=allow_class_changes,
+            keep_warm_s=keep_warm_s,
+            default_plans=default_plans,
             clock=lambda: self.now_s,
         )
 
@@ -45,7 +50,7 @@ class World:
         return {version.version: version.state for version in self.versions(name)}
 
     def versions(self, name: str = "cifar10") -> tuple[VersionStatus[str], ...]:
-        [versions] = [s.versions for s in self.manager.statuses() if s.name == name]
+        [versions] = [s.versions for s in self.manager.catalog.statuses() if s.name == name]
         return versions
 
 
