@@ -16,9 +16,9 @@ from app.metrics import Metrics
 from app.registry.manager import ServableManager
 from app.registry.status import ModelStatus
 from app.registry.store import ModelStore
-from app.registry.watcher import store_changes
 from app.runtime.loader import load_servable
 from app.settings import Settings
+from app.watching import folder_changes
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Lifecycle:
             await self._manager.reconcile()
             self._log_readiness()
             self._is_loaded.set()
-            async for _ in store_changes(self.store_root, self._watch_policy):
+            async for _ in folder_changes(self.store_root, self._watch_policy):
                 await self._look_again()
         except Exception:  # what is served goes on; what comes is not noticed any more
             logger.exception("keeping up with the store broke off")

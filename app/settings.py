@@ -20,8 +20,8 @@ from app.batching.policy import BatchPolicy
 from app.imaging.decoder import ImagingPolicy
 from app.inference.policy import RequestPolicy
 from app.registry.version_policy import VersionPolicy, parse_models_setting
-from app.registry.watcher import WatchPolicy
 from app.runtime.policy import EnginePolicy
+from app.watching import WatchPolicy
 
 ENV_PREFIX = "KERASERVE_"
 ENV_FILE = ".env"
