@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from app import __version__
+from app.commands.keys import add_keys_commands
 from app.commands.serve import add_serve_command
 from app.commands.store import add_store_commands
 from app.errors import ServingError
@@ -38,4 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     add_serve_command(commands)
     models = commands.add_parser("models", help="look at published models, and name versions")
     add_store_commands(models.add_subparsers(required=True, metavar="COMMAND"))
+    keys = commands.add_parser("keys", help="make and revoke API keys")
+    add_keys_commands(keys.add_subparsers(required=True, metavar="COMMAND"))
     return parser

@@ -42,6 +42,7 @@ class Lifecycle:
         load: LoadServable = load_servable,
     ) -> None:
         """Build everything; nothing runs before ``start``."""
+        self.key_ring = settings.key_ring()
         batch_policy = settings.batch_policy()
         self.request_policy = settings.request_policy()
         self.default_model = settings.default_model
@@ -72,6 +73,7 @@ class Lifecycle:
             self._manager.resolve, self._pool, settings.imaging_policy(), self.metrics
         )
         self._keeping: asyncio.Task[None] | None = None
+        self._following_keys: asyncio.Task[None] | None = None
         self._is_loaded = asyncio.Event()
         self._stop_timeout_s = settings.shutdown_timeout_s
         self._stop_by_s: float | None = None  # on the event loop's clock
@@ -81,7 +83,9 @@ class Lifecycle:
         self.is_drained = False
 
     async def start(self) -> None:
-        """Begin to load, and to watch the store; returns at once."""
+        """Begin to load, and to watch the store and the keys; returns at once."""
+        if self.key_ring is not None:
+            self._following_keys = asyncio.create_task(self.key_ring.follow(), name="follow-keys")
         self._keeping = asyncio.create_task(self._keep_up(), name="keep-up-with-store")
 
     async def loaded(self) -> None:
@@ -151,6 +155,9 @@ class Lifecycle:
         await self._manager.unload_all()
         self._pool.close()
         self._loader.close()
+        if self._following_keys is not None:  # to the end: a key may be revoked while we drain
+            self._following_keys.cancel()
+            await asyncio.wait([self._following_keys], timeout=1.0)
         self.is_drained = not (self._loader.cut_off_images or self._cut_off_requests)
         fields = {
             "images_cut_off": self._loader.cut_off_images,

@@ -8,15 +8,19 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.access.caller import Scope
+from app.api.access import require
 from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
 from app.api.disconnect import CancelOnDisconnect
 from app.api.multipart import Upload
 from app.api.openapi import (
+    ACCESS_CODES,
     SERVER_TIMING,
     answer_headers,
     binary_body,
     form_body,
+    needs_key,
     operation_id,
     problems,
 )
@@ -45,6 +49,7 @@ router = APIRouter(
 )
 
 _ANSWER_CODES = (
+    *ACCESS_CODES,
     "malformed_request", "model_not_found", "version_not_found", "label_not_found",
     "upload_too_large", "too_many_images", "unsupported_format", "invalid_request", "queue_full",
     "internal", "not_ready", "draining", "deadline_exceeded",
@@ -58,6 +63,7 @@ _IMAGE_CODES = ("image_too_large", "invalid_image", "execution_failed")
     response_model=ClassifyResponse,
     responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES, *_IMAGE_CODES),
     openapi_extra={
+        **needs_key(Scope.INFER),
         "parameters": query_parameters(ClassifyQuery),
         "requestBody": {
             "required": True,
@@ -71,6 +77,7 @@ async def classify(request: Request) -> Response:
     The content decides what format it is: PNG, JPEG, WebP, BMP, GIF or TIFF. Of several frames or
     pages the first one is classified.
     """
+    require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     live, options = _admit(lifecycle, record, request.scope["query_string"])
     with live.leases.hold():
@@ -96,6 +103,7 @@ async def classify(request: Request) -> Response:
     response_model=BatchResponse,
     responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES),
     openapi_extra={
+        **needs_key(Scope.INFER),
         "parameters": query_parameters(ClassifyQuery),
         "requestBody": {
             "required": True,
@@ -110,6 +118,7 @@ async def classify_batch(request: Request) -> Response:
     in its entry, with the status and code that `/v1/classify` would have answered; the others
     are classified all the same. The `Server-Timing` header gives the longest of each stage.
     """
+    require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     live, options = _admit(lifecycle, record, request.scope["query_string"])
     with live.leases.hold():

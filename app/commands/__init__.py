@@ -4,4 +4,6 @@
     Runs the server.
 ``store``
     ``models list``, ``check`` and ``label``: on the folder of a store.
+``keys``
+    ``keys create``, ``list`` and ``revoke``: on the file of API keys.
 """
