@@ -96,14 +96,15 @@ class Administrator:
             ServableNotFoundError: The store has no such model or version.
             ConflictError: The version was tried and must not be served.
         """
-        if name not in self._catalog.tables:
+        is_new = name not in self._catalog.tables
+        if is_new:
             self._manager.include(name)
             await self._settle(order)
             if not self._table(name).on_disk:
                 self._manager.exclude(name)
                 raise ServableNotFoundError(f"the store has no model {name!r}")
         table = self._table(name)
-        has_changed = table.wishes.load(version)
+        has_changed = table.wishes.load(version) or is_new
         self._manager.retry_failed(name)
         self._log("load", order, has_changed, model=name, version=version)
         is_settled = await self._settle(order)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from app import __version__
 from app.commands.admin import add_admin_commands
+from app.commands.keys import add_keys_commands
 from app.commands.serve import add_serve_command
 from app.commands.store import add_store_commands
 from app.errors import ServingError
@@ -41,4 +42,6 @@ def _parser() -> argparse.ArgumentParser:
     model_commands = models.add_subparsers(required=True, metavar="COMMAND")
     add_store_commands(model_commands)
     add_admin_commands(model_commands)
+    keys = commands.add_parser("keys", help="make and revoke API keys")
+    add_keys_commands(keys.add_subparsers(required=True, metavar="COMMAND"))
     return parser

@@ -5,6 +5,8 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
     ServingError
     ├── ClientFaultError
     │   ├── MalformedRequestError      400 malformed_request
+    │   ├── UnauthenticatedError       401 unauthenticated
+    │   ├── ForbiddenError             403 forbidden
     │   ├── ServableNotFoundError      404 model_not_found / version_not_found / label_not_found
     │   ├── UploadTooLargeError        413 upload_too_large
     │   ├── ImageTooLargeError         413 image_too_large
@@ -21,7 +23,8 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
         ├── StoreNotWrittenError       507 store_not_written
         ├── ExecutionError             500 execution_failed
         │   └── OutOfDeviceMemoryError (the batcher halves its batches; 500 for a lone image)
-        └── ArtifactError              (a version on disk that must not be served)
+        ├── ArtifactError              (a version on disk that must not be served)
+        └── KeysFileError              (a file of API keys that cannot be used)
 """
 
 from __future__ import annotations
@@ -41,6 +44,18 @@ class MalformedRequestError(ClientFaultError):
     """The request breaks its protocol: broken multipart, contradicting parameters."""
 
     code = "malformed_request"
+
+
+class UnauthenticatedError(ClientFaultError):
+    """The request needs an API key, and carries none that is in force."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(ClientFaultError):
+    """The caller is known, or none can be; this is not allowed to them."""
+
+    code = "forbidden"
 
 
 class ServableNotFoundError(ClientFaultError):
@@ -153,5 +168,11 @@ class OutOfDeviceMemoryError(ExecutionError):
 
 class ArtifactError(ServerFaultError):
     """A version folder is incomplete, altered or of an unknown schema; it is never served."""
+
+    code = "internal"
+
+
+class KeysFileError(ServerFaultError):
+    """The file of API keys cannot be read or written, or does not hold what it must."""
 
     code = "internal"

@@ -18,11 +18,11 @@ from app.metrics import Metrics
 from app.registry.manager import ServableManager
 from app.registry.status import ModelStatus
 from app.registry.store import ModelStore
-from app.registry.watcher import store_changes
 from app.rollout.director import TrafficDirector
 from app.rollout.metrics import RolloutMetrics
 from app.runtime.loader import load_servable
 from app.settings import Settings
+from app.watching import folder_changes
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Lifecycle:
         load: LoadServable = load_servable,
     ) -> None:
         """Build everything; nothing runs before ``start``."""
+        self.key_ring = settings.key_ring()
         batch_policy = settings.batch_policy()
         self.request_policy = settings.request_policy()
         self.canary_thresholds = settings.canary_thresholds()
@@ -80,7 +81,7 @@ class Lifecycle:
         )
         self._keeper = StoreKeeper(
             self._manager.reconcile,
-            lambda: store_changes(self.store_root, watch_policy),
+            lambda: folder_changes(self.store_root, watch_policy),
             self._log_readiness,
         )
         self.administrator = Administrator(self._manager, self._keeper, store)
@@ -90,6 +91,7 @@ class Lifecycle:
             RolloutMetrics(registry),
             self.administrator.end_canary,
         )
+        self._following_keys: asyncio.Task[None] | None = None
         self._stop_timeout_s = settings.shutdown_timeout_s
         self._stop_by_s: float | None = None  # on the event loop's clock
         self._cut_off_requests = 0
@@ -98,7 +100,9 @@ class Lifecycle:
         self.is_drained = False
 
     async def start(self) -> None:
-        """Begin to load, and to watch the store; returns at once."""
+        """Begin to load, and to watch the store and the keys; returns at once."""
+        if self.key_ring is not None:
+            self._following_keys = asyncio.create_task(self.key_ring.follow(), name="follow-keys")
         self._keeper.start()
 
     async def loaded(self) -> None:
@@ -150,6 +154,9 @@ class Lifecycle:
         await self._manager.unload_all()
         self._pool.close()
         self._loader.close()
+        if self._following_keys is not None:  # to the end: a key may be revoked while we drain
+            self._following_keys.cancel()
+            await asyncio.wait([self._following_keys], timeout=1.0)
         self.is_drained = not (self._loader.cut_off_images or self._cut_off_requests)
         fields = {
             "images_cut_off": self._loader.cut_off_images,

@@ -14,7 +14,7 @@ _STANDARD = frozenset(
     vars(logging.LogRecord("", 0, "", 0, "", (), None)) | {"message": 0, "asctime": 0}
 )
 # Third parties whose info lines repeat what ours say.
-_QUIET = ("uvicorn.access", "PIL", "tensorflow", "absl", "h5py", "asyncio")
+_QUIET = ("uvicorn.access", "PIL", "tensorflow", "absl", "h5py", "asyncio", "watchfiles")
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -107,6 +107,9 @@ def serve(settings: Settings) -> int:
         log_config=None,  # app.logging formats every line
         access_log=False,  # app.api.middleware writes one line per request
         server_header=False,
+        # The client stays the peer of the connection, whatever a header says of another one:
+        # what is allowed to this machine only hangs on it, and nothing else here asks for it.
+        proxy_headers=False,
         backlog=_BACKLOG,
         # At least 1: uvicorn counts in whole seconds.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout_s)),

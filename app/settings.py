@@ -16,16 +16,23 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.access.key_ring import KeyRing
 from app.batching.policy import BatchPolicy
+from app.errors import KeysFileError
 from app.imaging.decoder import ImagingPolicy
 from app.inference.policy import RequestPolicy
 from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
-from app.registry.watcher import WatchPolicy
 from app.runtime.policy import EnginePolicy
+from app.watching import WatchPolicy
 
 ENV_PREFIX = "KERASERVE_"
 ENV_FILE = ".env"
+
+COMMAND_LINE_KEY = f"{ENV_PREFIX}API_KEY"
+COMMAND_LINE_NAMES = (f"{ENV_PREFIX}URL", COMMAND_LINE_KEY)
+"""Of the environment, too, but read by commands that talk to a server: where it is, and the key.
+No settings of a server, yet no mistakes either, where both share an environment."""
 
 CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
@@ -66,7 +73,10 @@ class Settings(BaseSettings):
         "network file systems, which send none; off: what is there at the start is served.",
     )
     store_poll_interval_s: float = Field(
-        10, gt=0, le=86_400, description="How often to look at the store in any case, s."
+        10,
+        gt=0,
+        le=86_400,
+        description="How often to look at the store, and at the file of API keys, in any case, s.",
     )
     allow_class_changes: bool = Field(
         False, description="Whether a version may take over from one that has other classes."
@@ -167,6 +177,12 @@ class Settings(BaseSettings):
     shutdown_timeout_s: float = Field(
         30, gt=0, description="After the grace: how long accepted requests may take to finish, s."
     )
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of API keys, made by `keraserve keys create`: with it, requests need a "
+        "key with the scope of what they ask. Unset: anybody may classify and read the metrics, "
+        "and only requests from this machine itself administrate.",
+    )
     cors_origins: CommaSeparatedStrings = Field(
         (), description="Origins whose pages may call the API, comma-separated; * for any."
     )
@@ -259,6 +275,19 @@ class Settings(BaseSettings):
         """How the store is watched."""
         return WatchPolicy(self.store_watch, self.store_poll_interval_s)
 
+    def key_ring(self) -> KeyRing | None:
+        """The keys that requests need; None where they need none.
+
+        Raises:
+            SettingsError: There is no such file, or it cannot be used.
+        """
+        if self.api_keys_file is None:
+            return None
+        try:
+            return KeyRing(self.api_keys_file, WatchPolicy("events", self.store_poll_interval_s))
+        except KeysFileError as error:
+            raise SettingsError(f"{error} ({ENV_PREFIX}API_KEYS_FILE)") from error
+
     def version_policies(self) -> dict[str, VersionPolicy] | None:
         """Which versions to serve, per model; None for the latest of all."""
         return None if self.models is None else parse_models_setting(self.models)
@@ -295,6 +324,7 @@ def _env_file() -> Mapping[str, str | None]:
 
 def _unknown(names: Mapping[str, Any], source: str) -> list[str]:
     valid = {f"{ENV_PREFIX}{field.upper()}" for field in Settings.model_fields}
+    valid.update(COMMAND_LINE_NAMES)
     problems = []
     for name in names:
         if name.upper().startswith(ENV_PREFIX) and name.upper() not in valid:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from app import errors
 from app.metrics import Metrics
 from app.rollout.metrics import RolloutMetrics
-from app.settings import ENV_PREFIX, Settings
+from app.settings import COMMAND_LINE_NAMES, ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,6 +27,7 @@ def test_setting_is_in_readme_and_env_example_with_its_default_and_effect(name: 
 
 def test_readme_and_env_example_name_no_other_setting() -> None:
     known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known.update(COMMAND_LINE_NAMES)
     named = set(re.findall(rf"{ENV_PREFIX}[A-Z_]+", README + ENV_EXAMPLE))
     assert named <= known
 

@@ -28,8 +28,8 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging"}),
-    frozenset({"app.artifacts", "app.metrics", "app.logging"}),
-    frozenset({"app.json_file"}),
+    frozenset({"app.artifacts", "app.access", "app.metrics", "app.logging"}),
+    frozenset({"app.json_file", "app.watching"}),
     frozenset({"app.types", "app.errors"}),
     frozenset({"app"}),  # app/__init__.py: the version number
 )

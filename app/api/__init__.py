@@ -4,6 +4,8 @@
     Routes.
 ``query``, ``uploads``, ``multipart``, ``json_body``, ``schemas``, ``admin_schemas``
     What comes in and what goes out.
+``access``, ``local``
+    Whether a request may do what it asks.
 ``problems``, ``error_handlers``
     From an exception to a problem document: the one table of codes and statuses.
 ``middleware``, ``record``, ``disconnect``

@@ -17,7 +17,7 @@ from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
 from app.api.json_body import json_body, read_json
 from app.api.models import describe_model
-from app.api.openapi import answer_headers, operation_id, path_parameters, problems
+from app.api.openapi import answer_headers, needs_key, operation_id, path_parameters, problems
 from app.api.query import parse_query, query_parameters
 from app.api.record import record_of
 from app.registry.rollout_plan import LATEST, CanaryPlan, ShadowPlan
@@ -60,7 +60,8 @@ class VersionQuery(WaitQuery):
 
 
 def _described(schema: type[BaseModel], *path: str, body: dict[str, Any] | None = None) -> Any:
-    described = {"parameters": [*path_parameters(*path), *query_parameters(schema)]}
+    parameters = [*path_parameters(*path), *query_parameters(schema)]
+    described = needs_key(Scope.ADMIN) | {"parameters": parameters}
     return described if body is None else described | {"requestBody": body}
 
 

@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
+from app.access.caller import Scope
+from app.api.access import require
 from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
 from app.api.disconnect import CancelOnDisconnect
 from app.api.multipart import Upload
 from app.api.openapi import (
+    ACCESS_CODES,
     SERVER_TIMING,
     answer_headers,
     binary_body,
     form_body,
+    needs_key,
     operation_id,
     problems,
 )
@@ -46,6 +49,7 @@ router = APIRouter(
 )
 
 _ANSWER_CODES = (
+    *ACCESS_CODES,
     "malformed_request", "model_not_found", "version_not_found", "label_not_found",
     "upload_too_large", "too_many_images", "unsupported_format", "invalid_request", "queue_full",
     "internal", "not_ready", "draining", "deadline_exceeded",
@@ -59,6 +63,7 @@ _IMAGE_CODES = ("image_too_large", "invalid_image", "execution_failed")
     response_model=ClassifyResponse,
     responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES, *_IMAGE_CODES),
     openapi_extra={
+        **needs_key(Scope.INFER),
         "parameters": query_parameters(ClassifyQuery),
         "requestBody": {
             "required": True,
@@ -72,8 +77,9 @@ async def classify(request: Request) -> Response:
     The content decides what format it is: PNG, JPEG, WebP, BMP, GIF or TIFF. Of several frames or
     pages the first one is classified.
     """
+    require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
-    choice, options = _admit(lifecycle, record, request.scope)
+    choice, options = _admit(lifecycle, record, request)
     with choice.hold():
         content = await read_image(request, lifecycle.request_policy, options.deadline_s)
         with CancelOnDisconnect(request.receive):
@@ -97,6 +103,7 @@ async def classify(request: Request) -> Response:
     response_model=BatchResponse,
     responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES),
     openapi_extra={
+        **needs_key(Scope.INFER),
         "parameters": query_parameters(ClassifyQuery),
         "requestBody": {
             "required": True,
@@ -111,8 +118,9 @@ async def classify_batch(request: Request) -> Response:
     in its entry, with the status and code that `/v1/classify` would have answered; the others
     are classified all the same. The `Server-Timing` header gives the longest of each stage.
     """
+    require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
-    choice, options = _admit(lifecycle, record, request.scope)
+    choice, options = _admit(lifecycle, record, request)
     with choice.hold():
         uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
         contents = [upload.content for upload in uploads]
@@ -134,13 +142,13 @@ async def classify_batch(request: Request) -> Response:
 
 
 def _admit(
-    lifecycle: Lifecycle, record: RequestRecord, scope: Scope
+    lifecycle: Lifecycle, record: RequestRecord, request: Request
 ) -> tuple[Choice, ClassifyOptions]:
     if lifecycle.is_draining:
         raise BatcherStoppedError("The service is stopping and takes no new images.")
-    query = parse_query(scope["query_string"], ClassifyQuery)
+    query = parse_query(request.scope["query_string"], ClassifyQuery)
     timeout_s = _timeout_s(query, lifecycle.request_policy)
-    key = _sticky_key(scope, lifecycle.request_policy) or record.request_id
+    key = _sticky_key(request, lifecycle.request_policy) or record.request_id
     choice = lifecycle.director.choose(query.model, query.version, query.label, key)
     live = choice.live
     record.servable = live.id
@@ -153,8 +161,8 @@ def _admit(
     return choice, ClassifyOptions(top_k, record.arrived_s + timeout_s, query.priority)
 
 
-def _sticky_key(scope: Scope, policy: RequestPolicy) -> str | None:
-    for name, value in scope["headers"]:
+def _sticky_key(request: Request, policy: RequestPolicy) -> str | None:
+    for name, value in request.scope["headers"]:
         if name == policy.sticky_header:
             return str(value, "latin-1")
     return None

@@ -6,8 +6,10 @@ from fastapi import APIRouter, Response
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 
+from app.access.caller import Scope
+from app.api.access import guard
 from app.api.dependencies import lifecycle_of
-from app.api.openapi import answer_headers, operation_id, problems
+from app.api.openapi import ACCESS_CODES, answer_headers, needs_key, operation_id, problems
 
 router = APIRouter(tags=["health"], generate_unique_id_function=operation_id)
 
@@ -24,8 +26,10 @@ _TEXT = {"schema": {"type": "string"}}
             "headers": answer_headers()[200]["headers"],
             "content": {"text/plain": _TEXT, "application/openmetrics-text": _TEXT},
         },
-        **problems("internal"),
+        **problems(*ACCESS_CODES, "internal"),
     },
+    dependencies=[guard(Scope.METRICS)],
+    openapi_extra=needs_key(Scope.METRICS),
 )
 def metrics(request: Request) -> Response:
     """Return all metrics; names begin with `keraserve_`, times are in seconds."""

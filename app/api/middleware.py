@@ -237,6 +237,8 @@ def _fields(
         "method": method,
         "status": code,
     }
+    if record.by is not None:
+        fields["by"] = record.by
     if record.error_code is not None:
         fields["error"] = record.error_code
     if record.servable is not None:

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from starlette.requests import Request
 
+from app.access.caller import Scope
+from app.api.access import guard
 from app.api.dependencies import lifecycle_of
-from app.api.openapi import answer_headers, operation_id, problems
+from app.api.openapi import ACCESS_CODES, answer_headers, needs_key, operation_id, problems
 from app.api.schemas import (
     CanarySummary,
     ModelResponse,
@@ -27,7 +29,13 @@ from app.registry.status import ModelStatus, VersionStatus
 from app.rollout.status import CanaryStatus, ShadowStatus
 from app.types import ServableState
 
-router = APIRouter(tags=["models"], generate_unique_id_function=operation_id)
+router = APIRouter(
+    tags=["models"],
+    generate_unique_id_function=operation_id,
+    dependencies=[guard(Scope.INFER)],
+)
+
+_OPENAPI = needs_key(Scope.INFER)
 
 ModelNamePath = Annotated[str, Path(description="Name of the model.", examples=["cifar10"])]
 VersionPath = Annotated[int, Path(description="Version of the model.", examples=[1])]
@@ -50,7 +58,8 @@ _TENSORFLOW_SERVING_STATES: dict[ServableState, Any] = {
     "/v1/models",
     summary="All models",
     response_model=ModelsResponse,
-    responses=answer_headers() | problems("internal"),
+    responses=answer_headers() | problems(*ACCESS_CODES, "internal"),
+    openapi_extra=_OPENAPI,
 )
 async def list_models(request: Request) -> ModelsResponse:
     """List every model with its versions and their states, those that failed included."""
@@ -65,7 +74,8 @@ async def list_models(request: Request) -> ModelsResponse:
     "/v1/models/{name}",
     summary="One model",
     response_model=ModelResponse,
-    responses=answer_headers() | problems("model_not_found", "internal"),
+    responses=answer_headers() | problems(*ACCESS_CODES, "model_not_found", "internal"),
+    openapi_extra=_OPENAPI,
 )
 async def show_model(request: Request, name: ModelNamePath) -> ModelResponse:
     """Show one model, with `model_version_status` as TensorFlow Serving answers on this path."""
@@ -80,7 +90,10 @@ async def show_model(request: Request, name: ModelNamePath) -> ModelResponse:
     summary="One version",
     response_model=VersionResponse,
     responses=answer_headers()
-    | problems("model_not_found", "version_not_found", "invalid_request", "internal"),
+    | problems(
+        *ACCESS_CODES, "model_not_found", "version_not_found", "invalid_request", "internal"
+    ),
+    openapi_extra=_OPENAPI,
 )
 async def show_version(
     request: Request, name: ModelNamePath, version: VersionPath

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from app.access.caller import Scope
 from app.api.admin_schemas import CanaryRequest, LabelRequest
 from app.api.problems import KINDS, MEDIA_TYPE, ProblemKind, title_of
 from app.api.schemas import Problem
@@ -45,12 +46,33 @@ _RETRY_AFTER = {
         "schema": {"type": "integer", "minimum": 1},
     }
 }
+_AUTHENTICATE = {
+    "WWW-Authenticate": {
+        "description": "How to authenticate: `Bearer`.",
+        "schema": {"type": "string"},
+    }
+}
 SERVER_TIMING = {
     "Server-Timing": {
         "description": "`decode`, `queue`, `execute` and `total`, ms.",
         "schema": {"type": "string"},
     }
 }
+_HEADERS_BY_STATUS = {401: _AUTHENTICATE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
+
+_SECURITY_NAME = "api_key"
+_SECURITY_SCHEMES = {
+    _SECURITY_NAME: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of `keraserve keys create`. Asked for only where the server has a "
+        "file of keys (`KERASERVE_API_KEYS_FILE`): otherwise the answers 401 never come, and 403 "
+        "only to requests that administrate and come from another machine.",
+    }
+}
+
+ACCESS_CODES = ("unauthenticated", "forbidden")
+"""How a route that takes a key may fail for it."""
 
 
 def operation_id(route: APIRoute) -> str:
@@ -70,7 +92,7 @@ def _describe(kinds: list[ProblemKind]) -> dict[str, Any]:
     status = kinds[0].status
     return {
         "description": f"{title_of(status)}: {', '.join(f'`{kind.code}`' for kind in kinds)}",
-        "headers": _ANSWER_HEADERS | (_RETRY_AFTER if status in (429, 503) else {}),
+        "headers": _ANSWER_HEADERS | _HEADERS_BY_STATUS.get(status, {}),
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": _SCHEMA_REF.format(model=Problem.__name__)},
@@ -102,6 +124,11 @@ def path_parameters(*names: str) -> list[dict[str, Any]]:
         }
         for name in names
     ]
+
+
+def needs_key(scope: Scope) -> dict[str, Any]:
+    """Describe that a route takes a key with this scope, where keys are asked for at all."""
+    return {"security": [{_SECURITY_NAME: [scope.value]}, {}]}
 
 
 def form_body(part: str, description: str, is_list: bool = False) -> dict[str, Any]:
@@ -143,6 +170,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             tags=TAGS,
         )
+        document["components"]["securitySchemes"] = _SECURITY_SCHEMES
         schemas = document["components"]["schemas"]
         for schema in _OWN_SCHEMAS:
             schemas[schema.__name__] = schema.model_json_schema(ref_template=_SCHEMA_REF)

@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 from app.api.record import record_of
 from app.api.schemas import Problem
-from app.errors import QueueFullError, ServingError
+from app.errors import QueueFullError, ServingError, UnauthenticatedError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -37,6 +37,8 @@ class ProblemKind:
 
 _TITLES = {
     400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
@@ -52,6 +54,18 @@ _TITLES = {
 
 _KINDS = (
     ProblemKind(400, "malformed_request", "version 1 and label 'stable': give one of them"),
+    ProblemKind(
+        401,
+        "unauthenticated",
+        "The request carries no API key. This takes one with the scope infer "
+        "(KERASERVE_API_KEYS_FILE), sent as 'Authorization: Bearer <key>'.",
+    ),
+    ProblemKind(
+        403,
+        "forbidden",
+        "The key dashboard has the scope metrics; this takes one with the scope infer "
+        "(KERASERVE_API_KEYS_FILE).",
+    ),
     ProblemKind(404, "model_not_found", "there is no model 'cifar'; there is: cifar10"),
     ProblemKind(404, "version_not_found", "cifar10 has no version 7; it has: 1"),
     ProblemKind(404, "label_not_found", "cifar10 has no label 'beta'; it has: stable"),
@@ -152,4 +166,6 @@ def error_response(scope: Scope, error: ServingError) -> Response:
     headers = {}
     if isinstance(error, QueueFullError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    elif isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = "Bearer"
     return problem_response(scope, kind_of(error), detail_of(error), headers)

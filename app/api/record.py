@@ -33,6 +33,7 @@ class RequestRecord:
         servable: The version that answered, once one was found.
         timing: Where the time went; of several images the slowest of each stage.
         error_code: The problem's code, where the answer is one.
+        by: Who asks, where they need to say so: the name of their key, never the key.
     """
 
     request_id: str
@@ -41,6 +42,7 @@ class RequestRecord:
     servable: ServableId | None = None
     timing: StageTiming | None = None
     error_code: str | None = None
+    by: str | None = None
 
     def elapsed_s(self) -> float:
         """Return the time since the request arrived."""

@@ -6,4 +6,6 @@
     ``models load``, ``unload``, ``rollback``, …: orders to a running server.
 ``store``
     ``models list``, ``check`` and ``label``: on the folder of a store.
+``keys``
+    ``keys create``, ``list`` and ``revoke``: on the file of API keys.
 """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import Any
 
-from app.settings import ENV_PREFIX, Settings, SettingsError, load_settings
+from app.settings import COMMAND_LINE_KEY, ENV_PREFIX, Settings, SettingsError, load_settings
 
 
 def add_serve_command(commands: Any) -> None:
@@ -44,6 +45,12 @@ def _serve(options: argparse.Namespace) -> int:
     if not settings.model_dir.is_dir():
         raise SettingsError(
             f"the model store {settings.model_dir} is no folder ({ENV_PREFIX}MODEL_DIR)"
+        )
+    if COMMAND_LINE_KEY in os.environ and settings.api_keys_file is None:
+        print(
+            f"keraserve: {COMMAND_LINE_KEY} is a client's key and protects nothing; to ask for "
+            f"keys, set {ENV_PREFIX}API_KEYS_FILE",
+            file=sys.stderr,
         )
     from app.server import serve  # imported here: `models list` needs no web server
 

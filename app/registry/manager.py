@@ -270,6 +270,9 @@ class ServableManager(Generic[L]):
     def exclude(self, name: str) -> None:
         """Take back ``include`` for a model that turned out not to exist."""
         self._in_addition.discard(name)
+        table = self._tables.get(name)
+        if table is not None and not table.entries:
+            del self._tables[name]
 
     def retry_failed(self, name: str | None = None) -> None:
         """Let the next look try again what FAILED, of one model or of all, changed or not."""

@@ -28,6 +28,7 @@ class Call:
         method: str = "POST",
         query: str = "",
         headers: Mapping[str, str] | None = None,
+        client: tuple[str, int] = ("client", 1),
     ) -> None:
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
         self.sent: list[Message] = []
@@ -43,7 +44,7 @@ class Call:
             "query_string": query.encode(),
             "root_path": "",
             "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
-            "client": ("client", 1),
+            "client": client,
             "server": ("test", 80),
             "state": {},
         }

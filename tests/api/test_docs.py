@@ -13,16 +13,19 @@ from app.api.problems import KINDS
 from tests.api.world import World, assert_problem
 
 CLASSIFY = ["model", "version", "label", "top_k", "timeout_ms", "priority"]
-CLASSIFY_STATUSES = "200 400 404 413 415 422 429 500 503 504"
+CLASSIFY_STATUSES = "200 400 401 403 404 413 415 422 429 500 503 504"
 READINESS_STATUSES = "200 500 503"
 
 # Every operation with its parameters and statuses: a change here is a change of the contract.
 OPERATIONS: dict[tuple[str, str], tuple[list[str], str]] = {
     ("post", "/v1/classify"): (CLASSIFY, CLASSIFY_STATUSES),
     ("post", "/v1/classify/batch"): (CLASSIFY, CLASSIFY_STATUSES),
-    ("get", "/v1/models"): ([], "200 500"),
-    ("get", "/v1/models/{name}"): (["name"], "200 404 500"),
-    ("get", "/v1/models/{name}/versions/{version}"): (["name", "version"], "200 404 422 500"),
+    ("get", "/v1/models"): ([], "200 401 403 500"),
+    ("get", "/v1/models/{name}"): (["name"], "200 401 403 404 500"),
+    ("get", "/v1/models/{name}/versions/{version}"): (
+        ["name", "version"],
+        "200 401 403 404 422 500",
+    ),
     ("get", "/livez"): ([], "200 500"),
     ("get", "/readyz"): ([], READINESS_STATUSES),
     ("get", "/healthz"): ([], READINESS_STATUSES),
@@ -30,7 +33,7 @@ OPERATIONS: dict[tuple[str, str], tuple[list[str], str]] = {
     ("get", "/ping"): ([], READINESS_STATUSES),
     ("get", "/v2/health/live"): ([], "200 500"),
     ("get", "/v2/health/ready"): ([], READINESS_STATUSES),
-    ("get", "/metrics"): ([], "200 500"),
+    ("get", "/metrics"): ([], "200 401 403 500"),
 }
 BINARY = {"type": "string", "format": "binary"}
 

@@ -63,9 +63,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
     thread.start()
     try:
         assert uvicorn_server.is_ready.wait(PATIENCE_S)
-        yield Server(listener.getsockname()[1], lifecycle, puppets[0])
+        yield Server(listener.getsockname()[1], lifecycle, puppets["cifar10:1"])
     finally:
-        for puppet in puppets:
+        for puppet in puppets.values():
             puppet.let_go()
         uvicorn_server.should_exit = True
         thread.join(2 * PATIENCE_S)

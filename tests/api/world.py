@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -33,9 +33,12 @@ def picture(seed: int = 0, format_name: str = "PNG") -> bytes:
     return encode(noise_image(4, 4, seed=seed), format_name)
 
 
-def add_version(store: Path, name: str = "cifar10", version: int = 1) -> Path:
-    """Publish a version whose self-test accepts the puppet's answers."""
-    folder = make_version(store, name, version)
+def add_version(store: Path, name: str = "cifar10", version: int = 1, **changes: Any) -> Path:
+    """Publish a version whose self-test accepts the puppet's answers.
+
+    ``changes`` replace fields of its manifest.
+    """
+    folder = make_version(store, name, version, **changes)
     edit_manifest(folder, self_test={"min_top1_agreement": 0, "max_deviation": 1})
     return folder
 
@@ -46,12 +49,14 @@ class World:
 
     Attributes:
         puppet: The network of ``cifar10:1``; of several versions, the one loaded last.
+        puppets: The networks by version, ``cifar10:1``; of one that was loaded again, the last.
         client: Talks to the application in this process.
     """
 
     app: FastAPI
     lifecycle: Lifecycle
     puppet: PuppetServable
+    puppets: Mapping[str, PuppetServable]
     client: httpx.AsyncClient
 
     @property
@@ -66,6 +71,17 @@ class World:
         body = picture() if content is None else content
         headers = {"Content-Type": "image/png"}
         return await self.client.post("/v1/classify", content=body, headers=headers, params=query)
+
+    async def order(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any
+    ) -> httpx.Response:
+        """Send an order as from this machine."""
+        headers = {"Host": "localhost"}
+        path = f"/v1/admin{path}"
+        # Without parameters None: an empty dictionary would replace those of the path.
+        return await self.client.request(
+            method, path, json=body, params=query or None, headers=headers
+        )
 
     async def classify_batch(self, files: list[tuple[str, bytes]], **query: Any) -> httpx.Response:
         parts = [("files", file) for file in files]
@@ -96,38 +112,43 @@ class World:
         return asyncio.create_task(self.classify(content, **query))
 
 
-def build(store: Path, **settings: Any) -> tuple[FastAPI, list[PuppetServable]]:
-    """Build the application over a store; the list is filled with its puppets.
+def build(
+    store: Path, held: Collection[str] = (), **settings: Any
+) -> tuple[FastAPI, dict[str, PuppetServable]]:
+    """Build the application over a store; the dictionary is filled with its puppets by version.
 
-    A store without any model gets ``cifar10:1``.
+    A store without any model gets ``cifar10:1``. Versions that are ``held`` stop in their self-test
+    until their puppet is let go.
     """
     if not any(store.iterdir()):
         add_version(store)
-    puppets: list[PuppetServable] = []
+    puppets: dict[str, PuppetServable] = {}
 
     def load(folder: Path, manifest: Manifest, policy: EnginePolicy) -> PuppetServable:
-        puppets.append(PuppetServable(partial(scores_of, classes=len(manifest.classes))))
-        return puppets[-1]
+        version = f"{manifest.name}:{manifest.version}"
+        behave = partial(scores_of, classes=len(manifest.classes))
+        puppets[version] = PuppetServable(behave, is_held=version in held)
+        return puppets[version]
 
     values: Mapping[str, Any] = {"model_dir": store, "_env_file": None} | settings
     return create_app(Settings(**values), load=load), puppets
 
 
 @asynccontextmanager
-async def serving(store: Path, **settings: Any) -> AsyncIterator[World]:
+async def serving(store: Path, held: Collection[str] = (), **settings: Any) -> AsyncIterator[World]:
     """Run the application over a store, all versions loaded."""
-    app, puppets = build(store, **settings)
+    app, puppets = build(store, held, **settings)
     lifecycle: Lifecycle = app.state.lifecycle
     async with app.router.lifespan_context(app):
         await lifecycle.loaded()
-        puppet = puppets[-1] if puppets else PuppetServable()
+        puppet = next(reversed(puppets.values()), PuppetServable())
         # raise_app_exceptions: what escapes the application is a failure of its own.
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             try:
-                yield World(app, lifecycle, puppet, client)
+                yield World(app, lifecycle, puppet, puppets, client)
             finally:
-                for each in puppets:
+                for each in puppets.values():
                     each.let_go()
 
 

@@ -80,11 +80,19 @@ def write_content(folder: Path, manifest: Manifest) -> None:
 
 
 def make_version(
-    root: Path, name: str = "cifar10", version: int = 1, *, defect: Defect | None = None
+    root: Path,
+    name: str = "cifar10",
+    version: int = 1,
+    *,
+    defect: Defect | None = None,
+    **changes: Any,
 ) -> Path:
-    """Make ``root/name/version``, whole but for ``defect``, and return the folder."""
+    """Make ``root/name/version``, whole but for ``defect``, and return the folder.
+
+    ``changes`` replace fields of its manifest.
+    """
     folder = root / name / str(version)
-    manifest = make_manifest(name, version)
+    manifest = make_manifest(name, version, **changes)
     write_content(folder, manifest)
     write_manifest(folder, manifest.model_copy(update={"files": folder_records(folder)}))
     if defect is not None:

@@ -1,22 +1,14 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from app.logging import configure_logging
 
+pytestmark = pytest.mark.usefixtures("restored_root_logger")
+
 # The loggers here are not below "app": training's command line, run by other tests, sets that up.
-
-
-@pytest.fixture(autouse=True)
-def restored_root() -> Iterator[None]:
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
-    yield
-    root.handlers[:], level = before
-    root.setLevel(level)
 
 
 def test_json_line_carries_the_fields_and_the_traceback() -> None:

@@ -46,6 +46,12 @@ def test_unknown_name_is_refused_with_the_nearest_valid_one(
     ]
 
 
+def test_names_of_the_command_line_are_no_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERASERVE_URL", "http://localhost:8000")
+    Path(".env").write_text("KERASERVE_API_KEY=ks_x\n")
+    assert load_settings().api_keys_file is None
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

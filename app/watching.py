@@ -1,4 +1,4 @@
-"""Tells when the store may have changed."""
+"""Tells when a folder, or a file in it, may have changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STEP_MS = 100
 
 @dataclass(frozen=True, slots=True)
 class WatchPolicy:
-    """How the store is watched.
+    """How a folder is watched.
 
     Attributes:
         mode: By the events of the operating system, which network file systems do not send; by
@@ -39,46 +39,52 @@ class WatchPolicy:
             raise ValueError(f"interval_s is {self.interval_s:g}, must be above 0")
 
 
-async def store_changes(root: Path, policy: WatchPolicy) -> AsyncGenerator[None, None]:
-    """Yield whenever ``root`` may look different from before; for ever, unless the mode is off.
+async def folder_changes(
+    folder: Path, policy: WatchPolicy, *, is_deep: bool = True
+) -> AsyncGenerator[None, None]:
+    """Yield whenever ``folder`` may look different from before; for ever, unless the mode is off.
 
     Events are a hint that makes it quick. Each ``interval_s`` it yields without one, so that a lost
-    event, a store on a file system without events, or one that is taken away and put back costs
-    time and nothing else.
+    event, a file system without events, or a folder that is taken away and put back costs time and
+    nothing else.
+
+    A file is watched through its folder: one that is replaced by a rename is another file then, and
+    whoever watched the old one would hear nothing any more.
 
     Args:
-        root: The store; it need not exist.
+        folder: It need not exist.
         policy: How to watch it.
+        is_deep: With everything below it, or the entries of the folder alone.
     """
     if policy.mode == "off":
         return
     fault: str | None = None
     while True:
-        watched = await asyncio.to_thread(_identity, root)
+        watched = await asyncio.to_thread(_identity, folder)
         if watched is None:
             await asyncio.sleep(policy.interval_s)
             yield
             continue
         try:
-            async for _ in _events(root, policy):
+            async for _ in _events(folder, policy, is_deep):
                 fault = None
                 yield
-                if await asyncio.to_thread(_identity, root) != watched:
-                    break  # the folder that is watched is not the store any more
+                if await asyncio.to_thread(_identity, folder) != watched:
+                    break  # what is watched is not in that place any more
         except (OSError, RuntimeError) as error:
             # It vanished just now, or the system has no watches left; then looking must do.
             if str(error) != fault:  # said once
                 fault = str(error)
-                fields = {"reason": fault, "interval_s": policy.interval_s}
-                logger.warning("store not watched, looking at intervals", extra=fields)
+                fields = {"folder": str(folder), "reason": fault, "interval_s": policy.interval_s}
+                logger.warning("folder not watched, looking at intervals", extra=fields)
             await asyncio.sleep(policy.interval_s)
             yield
 
 
-def _events(root: Path, policy: WatchPolicy) -> AsyncIterator[object]:
+def _events(folder: Path, policy: WatchPolicy, is_deep: bool) -> AsyncIterator[object]:
     milliseconds = max(round(policy.interval_s * 1000), 1)
     return awatch(
-        root,
+        folder,
         watch_filter=None,
         debounce=min(_DEBOUNCE_MS, milliseconds),
         step=min(_STEP_MS, milliseconds),
@@ -86,13 +92,14 @@ def _events(root: Path, policy: WatchPolicy) -> AsyncIterator[object]:
         yield_on_timeout=True,
         force_polling=policy.mode == "poll",
         poll_delay_ms=milliseconds,
+        recursive=is_deep,
         ignore_permission_denied=True,
     )
 
 
-def _identity(root: Path) -> tuple[int, int] | None:
+def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        status = root.stat()
+        status = folder.stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""The watcher against a real file system."""
+"""Watching a real file system."""
 
 # ruff: noqa: ASYNC240 - what blocks is a folder of one file
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.registry.watcher import WatchMode, WatchPolicy, store_changes
+from app.watching import WatchMode, WatchPolicy, folder_changes
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -40,16 +40,53 @@ async def changed_when_something_is_written(changes: AsyncIterator[None], path: 
 
 async def test_events_tell_of_a_file_deep_inside(root: Path) -> None:
     (root / "cifar10" / "7").mkdir(parents=True)
-    changes = store_changes(root, WatchPolicy("events", NEVER_S))
+    changes = folder_changes(root, WatchPolicy("events", NEVER_S))
 
     await changed_when_something_is_written(changes, root / "cifar10" / "7" / "manifest.json")
 
     await changes.aclose()
 
 
+@pytest.mark.parametrize("by", ["rename", "rename of what a link leads to", "writing"])
+async def test_events_tell_of_a_file_that_changes_time_and_again(root: Path, by: str) -> None:
+    file = root / "keys.json"
+    file.write_text("0")
+    if by == "rename of what a link leads to":  # so do orchestrators replace mounted secrets
+        (root / "version 0").mkdir()
+        file.rename(root / "version 0" / file.name)
+        (root / "data").symlink_to("version 0")
+        file.symlink_to("data/keys.json")
+    changes = folder_changes(root, WatchPolicy("events", NEVER_S), is_deep=False)
+    await changed_when_something_is_written(changes, root / "until-it-watches")
+
+    for number in range(3):
+        text = f"change {number}"
+        change(file, by, text)
+        seen = ""
+        while seen != text:
+            await next_change(changes)
+            seen = file.read_text()
+
+    await changes.aclose()
+
+
+def change(file: Path, by: str, text: str) -> None:
+    if by == "writing":
+        file.write_text(text)
+    elif by == "rename":
+        file.with_name("part").write_text(text)
+        file.with_name("part").replace(file)
+    else:
+        version = file.with_name(f"version of {text}")
+        version.mkdir()
+        (version / file.name).write_text(text)
+        file.with_name("next").symlink_to(version.name)
+        file.with_name("next").replace(file.with_name("data"))
+
+
 @pytest.mark.parametrize("mode", ["events", "poll"])
 async def test_it_looks_each_interval_even_if_nothing_is_told(root: Path, mode: WatchMode) -> None:
-    changes = store_changes(root, WatchPolicy(mode, 0.05))
+    changes = folder_changes(root, WatchPolicy(mode, 0.05))
 
     for _ in range(3):
         await next_change(changes)
@@ -59,7 +96,7 @@ async def test_it_looks_each_interval_even_if_nothing_is_told(root: Path, mode: 
 
 async def test_store_that_is_not_there_yet_is_waited_for(root: Path) -> None:
     shutil.rmtree(root)
-    changes = store_changes(root, WatchPolicy("events", 0.05))
+    changes = folder_changes(root, WatchPolicy("events", 0.05))
 
     await next_change(changes)
     root.mkdir()
@@ -70,7 +107,7 @@ async def test_store_that_is_not_there_yet_is_waited_for(root: Path) -> None:
 
 
 async def test_store_that_was_taken_away_and_put_back_is_watched_again(root: Path) -> None:
-    changes = store_changes(root, WatchPolicy("events", 0.2))
+    changes = folder_changes(root, WatchPolicy("events", 0.2))
     await next_change(changes)
 
     root.rename(root.with_name("aside"))
@@ -82,11 +119,11 @@ async def test_store_that_was_taken_away_and_put_back_is_watched_again(root: Pat
 
 
 async def test_nothing_is_watched_when_it_is_off(root: Path) -> None:
-    assert [change async for change in store_changes(root, WatchPolicy("off"))] == []
+    assert [change async for change in folder_changes(root, WatchPolicy("off"))] == []
 
 
 async def test_watching_ends_at_once_when_it_is_cancelled(root: Path) -> None:
-    changes = store_changes(root, WatchPolicy("events", NEVER_S))
+    changes = folder_changes(root, WatchPolicy("events", NEVER_S))
     waiting = asyncio.create_task(next_change(changes))
     await asyncio.sleep(0)
 
@@ -107,13 +144,13 @@ async def test_without_events_it_looks_at_intervals_and_says_so_once(
     def no_watches_left(*paths: Path, **options: object) -> AsyncIterator[object]:
         raise RuntimeError("OS file watch limit reached")
 
-    monkeypatch.setattr("app.registry.watcher.awatch", no_watches_left)
-    changes = store_changes(root, WatchPolicy("events", 0.02))
+    monkeypatch.setattr("app.watching.awatch", no_watches_left)
+    changes = folder_changes(root, WatchPolicy("events", 0.02))
 
     for _ in range(3):
         await next_change(changes)
 
     assert [record.getMessage() for record in caplog.records] == [
-        "store not watched, looking at intervals"
+        "folder not watched, looking at intervals"
     ]
     await changes.aclose()

@@ -1,0 +1,96 @@
+"""Whether a request may do what it asks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from app.access.caller import ANONYMOUS, LOCAL, Caller, Scope
+from app.access.key_ring import KeyRing
+from app.api.dependencies import lifecycle_of
+from app.api.local import why_not_local
+from app.api.record import record_of
+from app.errors import ForbiddenError, UnauthenticatedError
+
+_SETTING = "KERASERVE_API_KEYS_FILE"
+
+# RFC 6750, with the scheme in any case as RFC 9110 has it.
+_BEARER = re.compile(rb"bearer +([A-Za-z0-9._~+/-]+=*)[ \t]*", re.IGNORECASE)
+
+
+def require(request: Request, scope: Scope) -> Caller:
+    """Return who asks, if they may; their name goes into the request's record.
+
+    Nothing of the body is read for it. Without a file of keys, anybody may classify and read the
+    metrics, and only requests of this machine's own may administrate.
+
+    Args:
+        request: Only its head is looked at.
+        scope: What the route needs.
+
+    Raises:
+        UnauthenticatedError: Keys are asked for, and the request has none that is in force.
+        ForbiddenError: The key has not this scope; or, without a file of keys, the request may
+            come from elsewhere.
+    """
+    ring = lifecycle_of(request).key_ring
+    if ring is not None:
+        caller = _caller(ring, request, scope)
+    elif scope is not Scope.ADMIN:
+        return ANONYMOUS
+    else:
+        caller = _local(request)
+    record_of(request.scope).by = caller.name
+    if not caller.may(scope):
+        scopes = ", ".join(sorted(caller.scopes))
+        raise ForbiddenError(
+            f"The key {caller.name} has the scope {scopes}; this takes one with the scope {scope} "
+            f"({_SETTING})."
+        )
+    return caller
+
+
+def guard(scope: Scope) -> Any:
+    """Return a dependency of FastAPI that is ``require``; for routes that read no body.
+
+    FastAPI reads the body first. It comes before everything else that FastAPI checks.
+    """
+
+    async def check(request: Request) -> None:
+        require(request, scope)
+
+    return Depends(check)
+
+
+def _caller(ring: KeyRing, request: Request, scope: Scope) -> Caller:
+    values = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    if not values:
+        raise _unauthenticated("The request carries no API key", scope)
+    match = _BEARER.fullmatch(values[0]) if len(values) == 1 else None
+    if match is None:
+        raise _unauthenticated("The request's Authorization is not 'Bearer' and one key", scope)
+    caller = ring.find(match[1].decode("ascii"))
+    if caller is None:
+        raise _unauthenticated("The request's API key is not known, or no longer", scope)
+    return caller
+
+
+def _unauthenticated(fault: str, scope: Scope) -> UnauthenticatedError:
+    return UnauthenticatedError(
+        f"{fault}. This takes one with the scope {scope} ({_SETTING}), sent as "
+        "'Authorization: Bearer <key>'."
+    )
+
+
+def _local(request: Request) -> Caller:
+    fault = why_not_local(request.scope)
+    if fault is not None:
+        raise ForbiddenError(
+            f"Without API keys, this takes the scope {Scope.ADMIN}, which only requests from the "
+            f"server's own machine have, and {fault}. For others, make a key with `keraserve keys "
+            f"create` and name its file to the server ({_SETTING})."
+        )
+    return LOCAL
