@@ -211,6 +211,15 @@ async def test_key_that_is_made_or_revoked_counts_without_a_restart(guarded: Gua
     assert (await guarded.ask_as("infer", "POST", "/v1/classify")).status_code == 200
 
 
+async def test_key_that_is_revoked_while_the_service_stops_is_refused(guarded: Guarded) -> None:
+    ring = guarded.world.lifecycle.key_ring
+    assert ring is not None
+    guarded.world.lifecycle.refuse()
+    revoke_key(guarded.path, "infer")
+    await until(lambda: ring.find(guarded.keys["infer"]) is None)
+    assert_unauthenticated(await guarded.ask_as("infer", "POST", "/v1/classify"), Scope.INFER)
+
+
 async def test_file_that_vanishes_opens_nothing_and_locks_nobody_out(
     guarded: Guarded, caplog: pytest.LogCaptureFixture
 ) -> None:

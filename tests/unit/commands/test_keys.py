@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,8 @@ def test_key_of_a_client_is_not_taken_for_protection(
 ) -> None:
     (path.parent / "models").mkdir()
     monkeypatch.setenv("KERASERVE_API_KEY", "ks_secret")
-    assert main(["serve", "--host", "192.0.2.1"]) == 2  # an address that is nobody's
+    with socket.create_server(("127.0.0.1", 0)) as other:  # so that it ends at once
+        assert main(["serve", "--port", str(other.getsockname()[1])]) == 2
     shown = capsys.readouterr()
     assert "KERASERVE_API_KEY is a client's key and protects nothing" in shown.err
     assert "ks_secret" not in shown.err
