@@ -17,7 +17,14 @@ from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
 from app.api.json_body import json_body, read_json
 from app.api.models import describe_model
-from app.api.openapi import answer_headers, needs_key, operation_id, path_parameters, problems
+from app.api.openapi import (
+    ACCESS_CODES,
+    answer_headers,
+    needs_key,
+    operation_id,
+    path_parameters,
+    problems,
+)
 from app.api.query import parse_query, query_parameters
 from app.api.record import record_of
 from app.registry.rollout_plan import LATEST, CanaryPlan, ShadowPlan
@@ -33,7 +40,7 @@ Q = TypeVar("Q", bound="WaitQuery")
 
 _MODEL = "/models/{name}"
 _LABEL = _MODEL + "/labels/{label}"
-_CODES = ("unauthenticated", "forbidden", "invalid_request", "internal", "draining")
+_CODES = (*ACCESS_CODES, "invalid_request", "internal", "draining")
 _MODEL_CODES = (*_CODES, "model_not_found", "not_ready")
 _WRITE_CODES = (*_MODEL_CODES, "version_not_found", "malformed_request", "upload_too_large",
                 "store_not_written")  # fmt: skip

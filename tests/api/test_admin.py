@@ -279,7 +279,7 @@ async def test_body_that_is_no_json_or_much_too_large_is_refused(world: World) -
 @pytest.mark.parametrize("file", [LABELS_FILE, ROLLOUTS_FILE])
 async def test_what_cannot_be_written_has_not_happened(world: World, file: str) -> None:
     (world.lifecycle.store_root / file).mkdir()  # stands in its way, as a full disk would
-    orders = {
+    orders: dict[str, tuple[str, dict[str, Any]]] = {
         LABELS_FILE: ("/models/cifar10/labels/stable", {"version": 1}),
         ROLLOUTS_FILE: ("/models/cifar10/shadow", {"target": "1", "share": 1}),
     }

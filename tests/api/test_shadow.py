@@ -68,7 +68,7 @@ async def test_where_a_shadow_differs_the_caller_does_not_notice(tmp_path: Path)
         usual = (await world.classify(picture(1))).json()["predictions"]
         await until(lambda: images(world, "agreed") == 1)
         world.puppets["cifar10:1"].behave = lambda images: np.tile(
-            np.roll(np.float32([0.8, 0.1, 0.1]), CLASSES.index(usual[-1]["label"])),
+            np.roll(np.array([0.8, 0.1, 0.1], np.float32), CLASSES.index(usual[-1]["label"])),
             (len(images), 1),
         )
         assert (await world.classify(picture(1))).json()["predictions"] == usual

@@ -112,14 +112,13 @@ class World:
         return asyncio.create_task(self.classify(content, **query))
 
 
-def build(
-    store: Path, held: Collection[str] = (), **settings: Any
-) -> tuple[FastAPI, dict[str, PuppetServable]]:
+def build(store: Path, **settings: Any) -> tuple[FastAPI, dict[str, PuppetServable]]:
     """Build the application over a store; the dictionary is filled with its puppets by version.
 
-    A store without any model gets ``cifar10:1``. Versions that are ``held`` stop in their self-test
-    until their puppet is let go.
+    A store without any model gets ``cifar10:1``. Beside settings it takes ``held``: the versions
+    that stop in their self-test until their puppet is let go.
     """
+    held: Collection[str] = settings.pop("held", ())
     if not any(store.iterdir()):
         add_version(store)
     puppets: dict[str, PuppetServable] = {}
@@ -135,9 +134,9 @@ def build(
 
 
 @asynccontextmanager
-async def serving(store: Path, held: Collection[str] = (), **settings: Any) -> AsyncIterator[World]:
-    """Run the application over a store, all versions loaded."""
-    app, puppets = build(store, held, **settings)
+async def serving(store: Path, **settings: Any) -> AsyncIterator[World]:
+    """Run the application over a store, all versions loaded; takes what ``build`` takes."""
+    app, puppets = build(store, **settings)
     lifecycle: Lifecycle = app.state.lifecycle
     async with app.router.lifespan_context(app):
         await lifecycle.loaded()
