@@ -126,7 +126,7 @@ def _send(
 
 def order_label(options: argparse.Namespace) -> int:
     """Have a server point a label at a version, or take it away."""
-    path = f"/models/{quote(options.name)}/labels/{quote(options.label)}"
+    path = f"/models/{quote(options.name, safe='')}/labels/{quote(options.label, safe='')}"
     if options.remove:
         return _send(options, "DELETE", path)
     return _send(options, "PUT", path, {"version": options.version})
@@ -134,11 +134,13 @@ def order_label(options: argparse.Namespace) -> int:
 
 def _load_or_unload(options: argparse.Namespace) -> int:
     version = "" if options.version is None else f"?version={options.version}"
-    return _send(options, "POST", f"/models/{quote(options.name)}/{options.action}{version}")
+    return _send(
+        options, "POST", f"/models/{quote(options.name, safe='')}/{options.action}{version}"
+    )
 
 
 def _roll_back(options: argparse.Namespace) -> int:
-    return _send(options, "POST", f"/models/{quote(options.name)}/rollback")
+    return _send(options, "POST", f"/models/{quote(options.name, safe='')}/rollback")
 
 
 def _reload(options: argparse.Namespace) -> int:
@@ -146,7 +148,7 @@ def _reload(options: argparse.Namespace) -> int:
 
 
 def _set_share(options: argparse.Namespace) -> int:
-    path = f"/models/{quote(options.name)}/{options.action}"
+    path = f"/models/{quote(options.name, safe='')}/{options.action}"
     if options.off:
         return _send(options, "DELETE", path)
     if options.target is None or options.share is None:
@@ -160,7 +162,7 @@ def _set_share(options: argparse.Namespace) -> int:
 
 
 def _show_status(options: argparse.Namespace) -> int:
-    path = "/v1/models" if options.name is None else f"/v1/models/{quote(options.name)}"
+    path = "/v1/models" if options.name is None else f"/v1/models/{quote(options.name, safe='')}"
     answer = _ask(options, "GET", path)
     if options.json:
         print(json.dumps(answer, indent=2))

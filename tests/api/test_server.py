@@ -2,75 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 import re
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
-from app.lifecycle import Lifecycle
-from tests.api.world import PATIENCE_S, add_version, build, picture
-from tests.fakes import PuppetServable
+from tests.api.live_server import LiveServer, listening
+from tests.api.world import PATIENCE_S, add_version, picture
 
 LIMIT_BYTES = 1024 * 1024
 FORM = "multipart/form-data; boundary=b"
 MUCH = bytes(32 * 1024 * 1024)
 
 
-@dataclass
-class Server:
-    """A server in a thread of its own."""
-
-    port: int
-    lifecycle: Lifecycle
-    puppet: PuppetServable
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
-
-
-class TellingServer(uvicorn.Server):
-    """Tells when it answers and every version is loaded."""
-
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle) -> None:
-        super().__init__(config)
-        self._lifecycle = lifecycle
-        self.is_ready = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        await self._lifecycle.loaded()
-        self.is_ready.set()
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path) -> Iterator[LiveServer]:
     add_version(tmp_path)
-    app, puppets = build(tmp_path, max_upload_bytes=LIMIT_BYTES)
-    lifecycle: Lifecycle = app.state.lifecycle
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False)
-    uvicorn_server = TellingServer(config, lifecycle)
-    thread = threading.Thread(target=uvicorn_server.run, args=([listener],))
-    thread.start()
-    try:
-        assert uvicorn_server.is_ready.wait(PATIENCE_S)
-        yield Server(listener.getsockname()[1], lifecycle, puppets["cifar10:1"])
-    finally:
-        for puppet in puppets.values():
-            puppet.let_go()
-        uvicorn_server.should_exit = True
-        thread.join(2 * PATIENCE_S)
-        listener.close()
-    assert not thread.is_alive()
+    with listening(tmp_path, max_upload_bytes=LIMIT_BYTES) as server:
+        yield server
 
 
 def form(part: str, content: bytes) -> bytes:
@@ -92,7 +47,7 @@ def form(part: str, content: bytes) -> bytes:
     ids=["body", "form", "batch", "no form", "no model", "no route"],
 )
 def test_client_that_sends_everything_first_still_reads_why_it_was_refused(
-    server: Server, path: str, content_type: str, body: bytes, status: int, is_chunked: bool
+    server: LiveServer, path: str, content_type: str, body: bytes, status: int, is_chunked: bool
 ) -> None:
     connection = server.connect()
     pieces = (body[start : start + 65536] for start in range(0, len(body), 65536))
@@ -109,7 +64,7 @@ def test_client_that_sends_everything_first_still_reads_why_it_was_refused(
     connection.close()
 
 
-def test_client_that_asks_before_it_sends_is_spared_the_body(server: Server) -> None:
+def test_client_that_asks_before_it_sends_is_spared_the_body(server: LiveServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
         connection.sendall(
             b"POST /v1/classify HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\n"
@@ -118,7 +73,7 @@ def test_client_that_asks_before_it_sends_is_spared_the_body(server: Server) -> 
         assert connection.recv(12) == b"HTTP/1.1 413"
 
 
-def test_small_refusals_keep_the_connection(server: Server) -> None:
+def test_small_refusals_keep_the_connection(server: LiveServer) -> None:
     connection = server.connect()
     for path, content_type, status in (
         ("/v1/classify", "text/plain", 415),
@@ -158,26 +113,26 @@ def left() -> Iterator[Lines]:
 
 
 def test_client_that_hangs_up_while_its_image_is_executed_is_noticed(
-    server: Server, left: Lines
+    server: LiveServer, left: Lines
 ) -> None:
-    before = len(server.puppet.executed)
-    server.puppet.hold()
+    before = len(server.puppets["cifar10:1"].executed)
+    server.puppets["cifar10:1"].hold()
     leaving = server.connect()
     leaving.request("POST", "/v1/classify", picture(), {"Content-Type": "image/png"})
-    server.puppet.wait_began(before + 1)
+    server.puppets["cifar10:1"].wait_began(before + 1)
     leaving.close()
     assert left.came.wait(PATIENCE_S)
     registry = server.lifecycle.metrics.registry
     labels = {"model": "cifar10", "version": "1", "outcome": "cancelled"}
     assert registry.get_sample_value("keraserve_images_total", labels) == 1
-    server.puppet.let_go()
+    server.puppets["cifar10:1"].let_go()
     staying = server.connect()
     staying.request("POST", "/v1/classify", picture(), {"Content-Type": "image/png"})
     assert staying.getresponse().status == 200
     staying.close()
 
 
-def test_client_that_hangs_up_within_its_body_is_noticed(server: Server, left: Lines) -> None:
+def test_client_that_hangs_up_within_its_body_is_noticed(server: LiveServer, left: Lines) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
         connection.sendall(
             b"POST /v1/classify HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\n"
@@ -186,7 +141,7 @@ def test_client_that_hangs_up_within_its_body_is_noticed(server: Server, left: L
     assert left.came.wait(PATIENCE_S)
 
 
-def test_requests_sent_before_the_first_answer_are_answered_in_order(server: Server) -> None:
+def test_requests_sent_before_the_first_answer_are_answered_in_order(server: LiveServer) -> None:
     content = picture()
     head = (
         b"POST /v1/classify?top_k=%d HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\n"

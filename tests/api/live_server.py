@@ -1,0 +1,70 @@
+"""The application behind a real socket, in a thread of its own."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from app.lifecycle import Lifecycle
+from tests.api.world import PATIENCE_S, build
+from tests.fakes import PuppetServable
+
+
+@dataclass
+class LiveServer:
+    """A server in a thread of its own, with its puppets by version."""
+
+    port: int
+    lifecycle: Lifecycle
+    puppets: Mapping[str, PuppetServable]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+
+
+class _TellingServer(uvicorn.Server):
+    """Tells when it answers and every version is loaded."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self.is_ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        await self._lifecycle.loaded()
+        self.is_ready.set()
+
+
+@contextmanager
+def listening(store: Path, **settings: Any) -> Iterator[LiveServer]:
+    """Serve a store; takes what ``build`` takes."""
+    app, puppets = build(store, **settings)
+    lifecycle: Lifecycle = app.state.lifecycle
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_config=None, access_log=False)
+    server = _TellingServer(config, lifecycle)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        assert server.is_ready.wait(PATIENCE_S)
+        yield LiveServer(listener.getsockname()[1], lifecycle, puppets)
+    finally:
+        for puppet in puppets.values():
+            puppet.let_go()
+        server.should_exit = True
+        thread.join(2 * PATIENCE_S)
+        listener.close()
+    assert not thread.is_alive()
