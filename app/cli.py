@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 
 from app import __version__
-from app.commands.admin import add_admin_commands
+from app.commands.admin import RequestFailedError, add_admin_commands
 from app.commands.keys import add_keys_commands
 from app.commands.serve import add_serve_command
 from app.commands.store import add_store_commands
 from app.errors import ServingError
 from app.settings import SettingsError
 
-_USAGE_ERROR = 2
+_FAILURE, _USAGE_ERROR = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingsError, ServingError) as error:
         for line in str(error).splitlines():
             print(f"keraserve: {line}", file=sys.stderr)
-        return _USAGE_ERROR
+        return _FAILURE if isinstance(error, RequestFailedError) else _USAGE_ERROR
     except KeyboardInterrupt:
         return 130
 

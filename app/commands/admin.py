@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from app.errors import ServingError
-from app.settings import COMMAND_LINE_KEY, ENV_PREFIX
+from app.settings import COMMAND_LINE_KEY, ENV_PREFIX, SettingsError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -152,7 +152,7 @@ def _set_share(options: argparse.Namespace) -> int:
     if options.off:
         return _send(options, "DELETE", path)
     if options.target is None or options.share is None:
-        raise RequestFailedError("give a target and a share, or --off")
+        raise SettingsError("give a target and a share, or --off")
     body = {"target": options.target, "share": options.share}
     thresholds = ("max_error_rate", "max_latency_ratio", "min_requests")
     given = {

@@ -79,31 +79,32 @@ def test_status_tells_who_serves_and_why_others_do_not(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "code", "named"),
     [
-        (("load", "none"), "no model 'none'"),
-        (("load", "cifar10", "9"), "no version 9"),
-        (("label", "cifar10", "b", "9"), "no version 9"),
-        (("label", "cifar10", "b"), "give a version, or --remove"),
-        (("canary", "cifar10"), "give a target and a share, or --off"),
-        (("canary", "cifar10", "1", "7"), "share is 7"),
-        (("rollback", "a/b?c"), "There is no /v1/admin/models/a/b?c/rollback"),
+        (("load", "none"), 1, "no model 'none'"),
+        (("load", "cifar10", "9"), 1, "no version 9"),
+        (("label", "cifar10", "b", "9"), 1, "no version 9"),
+        (("label", "cifar10", "b"), 2, "give a version, or --remove"),
+        (("canary", "cifar10"), 2, "give a target and a share, or --off"),
+        (("canary", "cifar10", "1", "7"), 1, "share is 7"),
+        (("rollback", "a/b?c"), 1, "There is no /v1/admin/models/a/b?c/rollback"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_fails(
     server: LiveServer,
     arguments: tuple[str, ...],
+    code: int,
     named: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(server, *arguments) != 0
+    assert run(server, *arguments) == code
     captured = capsys.readouterr()
     assert named in captured.err
     assert captured.out == ""
 
 
 def test_server_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "status", "--url", "http://127.0.0.1:9"]) != 0
+    assert main(["models", "status", "--url", "http://127.0.0.1:9"]) == 1
     assert "http://127.0.0.1:9 does not answer" in capsys.readouterr().err
 
 
