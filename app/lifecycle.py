@@ -8,7 +8,9 @@ import os
 
 from prometheus_client import CollectorRegistry
 
-from app.administration import Administrator
+from app.administration.desk import OrderDesk
+from app.administration.traffic import TrafficOrders
+from app.administration.versions import VersionOrders
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
 from app.inference.service import InferenceService
@@ -84,12 +86,13 @@ class Lifecycle:
             lambda: folder_changes(self.store_root, watch_policy),
             self._log_readiness,
         )
-        self.administrator = Administrator(self._manager, self._keeper, store)
+        desk = OrderDesk(self._manager, self._keeper, store)
+        self.version_orders, self.traffic_orders = VersionOrders(desk), TrafficOrders(desk)
         self.director = TrafficDirector(
             self._manager.catalog,
             self.service,
             RolloutMetrics(registry),
-            self.administrator.end_canary,
+            self.traffic_orders.end_canary,
         )
         self._following_keys: asyncio.Task[None] | None = None
         self._stop_timeout_s = settings.shutdown_timeout_s

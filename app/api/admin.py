@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access.caller import Scope
-from app.administration import Order, Outcome
+from app.administration.orders import Order, Outcome
 from app.api.access import require
 from app.api.admin_schemas import AdminResponse, CanaryRequest, LabelRequest
 from app.api.dependencies import lifecycle_of
@@ -91,7 +91,7 @@ async def load_version(request: Request) -> Response:
     server ends: `KERASERVE_MODELS` says for good what is served.
     """
     name, order, query = _take(request, VersionQuery)
-    outcome = await lifecycle_of(request).administrator.load(name, query.version, order)
+    outcome = await lifecycle_of(request).version_orders.load(name, query.version, order)
     return _answer(request, outcome, name)
 
 
@@ -109,7 +109,7 @@ async def unload_version(request: Request) -> Response:
     can take over. It holds until it is loaded again or the server ends.
     """
     name, order, query = _take(request, VersionQuery)
-    outcome = await lifecycle_of(request).administrator.unload(name, query.version, order)
+    outcome = await lifecycle_of(request).version_orders.unload(name, query.version, order)
     return _answer(request, outcome, name)
 
 
@@ -128,8 +128,8 @@ async def set_label(request: Request) -> Response:
     name, order, _ = _take(request, WaitQuery)
     wanted = await read_json(request, LabelRequest)
     label = request.path_params["label"]
-    administrator = lifecycle_of(request).administrator
-    return _answer(request, await administrator.label(name, label, wanted.version, order), name)
+    orders = lifecycle_of(request).version_orders
+    return _answer(request, await orders.label(name, label, wanted.version, order), name)
 
 
 @router.delete(
@@ -143,8 +143,8 @@ async def remove_label(request: Request) -> Response:
     """Take a label away; without `stable` the newest version answers by default."""
     name, order, _ = _take(request, WaitQuery)
     label = request.path_params["label"]
-    administrator = lifecycle_of(request).administrator
-    return _answer(request, await administrator.label(name, label, None, order), name)
+    orders = lifecycle_of(request).version_orders
+    return _answer(request, await orders.label(name, label, None, order), name)
 
 
 @router.post(
@@ -161,7 +161,7 @@ async def roll_back(request: Request) -> Response:
     changes nothing.
     """
     name, order, _ = _take(request, WaitQuery)
-    return _answer(request, await lifecycle_of(request).administrator.roll_back(name, order), name)
+    return _answer(request, await lifecycle_of(request).version_orders.roll_back(name, order), name)
 
 
 @router.post(
@@ -174,7 +174,7 @@ async def roll_back(request: Request) -> Response:
 async def reload_store(request: Request) -> Response:
     """Look at the store now, and try again the versions that FAILED."""
     _, order, _ = _take(request, WaitQuery)
-    return _answer(request, await lifecycle_of(request).administrator.reload(order))
+    return _answer(request, await lifecycle_of(request).version_orders.reload(order))
 
 
 @router.put(
@@ -196,7 +196,7 @@ async def set_canary(request: Request) -> Response:
     wanted = await read_json(request, CanaryRequest)
     lifecycle = lifecycle_of(request)
     plan = CanaryPlan(**lifecycle.canary_thresholds | wanted.model_dump(exclude_none=True))
-    return _answer(request, await lifecycle.administrator.canary(name, plan, order), name)
+    return _answer(request, await lifecycle.traffic_orders.canary(name, plan, order), name)
 
 
 @router.delete(
@@ -210,7 +210,7 @@ async def end_canary(request: Request) -> Response:
     """Let the default version answer everything again, also where a setting says otherwise."""
     name, order, _ = _take(request, WaitQuery)
     plan = CanaryPlan(target=LATEST, share=0)
-    outcome = await lifecycle_of(request).administrator.canary(name, plan, order)
+    outcome = await lifecycle_of(request).traffic_orders.canary(name, plan, order)
     return _answer(request, outcome, name)
 
 
@@ -229,7 +229,7 @@ async def set_shadow(request: Request) -> Response:
     """
     name, order, _ = _take(request, WaitQuery)
     plan = await read_json(request, ShadowPlan)
-    outcome = await lifecycle_of(request).administrator.shadow(name, plan, order)
+    outcome = await lifecycle_of(request).traffic_orders.shadow(name, plan, order)
     return _answer(request, outcome, name)
 
 
@@ -244,7 +244,7 @@ async def end_shadow(request: Request) -> Response:
     """Compare no more, also where a setting says otherwise."""
     name, order, _ = _take(request, WaitQuery)
     plan = ShadowPlan(target=LATEST, share=0)
-    outcome = await lifecycle_of(request).administrator.shadow(name, plan, order)
+    outcome = await lifecycle_of(request).traffic_orders.shadow(name, plan, order)
     return _answer(request, outcome, name)
 
 

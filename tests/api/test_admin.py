@@ -292,7 +292,7 @@ async def test_what_cannot_be_written_has_not_happened(world: World, file: str) 
 async def test_every_order_is_logged_with_who_gave_it(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "app.administration")
+    caplog.set_level(logging.INFO, "app.administration.desk")
     headers = {"Host": "localhost", "X-Request-Id": "ticket-17"}
     await world.client.post("/v1/admin/models/cifar10/load?version=1", headers=headers)
     (record,) = [each for each in caplog.records if each.getMessage() == "administered"]

@@ -1,0 +1,124 @@
+"""Writes what was ordered to the store and to memory, and waits until the service is in line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.administration.orders import Order
+from app.errors import ArtifactError, ServableNotFoundError, StoreNotWrittenError
+from app.inference.live import LiveServable
+from app.keeping import StoreKeeper
+from app.registry.labels import set_label
+from app.registry.manager import ServableManager
+from app.registry.rollout_file import change_rollout
+from app.registry.rollout_plan import RolloutPlan
+from app.registry.store import ModelStore
+from app.registry.version_table import VersionTable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LiveTable = VersionTable[LiveServable]
+
+
+class OrderDesk:
+    """What all orders have in common.
+
+    Loop: everything runs on the manager's event loop; files are written in threads.
+    Write: what is written to the store is taken over in memory at once, in the order in which it
+        was written; what could not be written has not happened.
+    Wait: a look at the store that began after the order brings the service in line with it. Who
+        stops waiting, or is cancelled, leaves it alone.
+    Log: one line per order, with who gave it.
+
+    Attributes:
+        manager: Brings versions in and out.
+    """
+
+    def __init__(
+        self, manager: ServableManager[LiveServable], keeper: StoreKeeper, store: ModelStore
+    ) -> None:
+        """Take whom to instruct."""
+        self.manager = manager
+        self._keeper = keeper
+        self._store = store
+        self._writing = asyncio.Lock()  # what was written last is also taken over last
+
+    def table(self, name: str) -> LiveTable:
+        """Return the book of a model.
+
+        Raises:
+            ServableNotFoundError: There is no such model.
+            ServableNotReadyError: The store has not been looked at.
+        """
+        return self.manager.catalog.table(name)
+
+    async def settle(self, order: Order) -> bool:
+        """Bring the service in line, and return whether that was done within the order's wait.
+
+        Raises:
+            BatcherStoppedError: The service stops.
+        """
+        try:
+            async with asyncio.timeout(order.wait_s):
+                await self._keeper.look()
+        except TimeoutError:
+            return False
+        return True
+
+    async def versions(self, name: str) -> tuple[int, ...]:
+        """Return the versions of a model that the store has now, newest first."""
+        return await asyncio.to_thread(self._store.versions, name)
+
+    async def write_label(self, table: LiveTable, label: str, version: int | None) -> bool:
+        """Point a label at a version, or with None take it away; return whether that is news.
+
+        Raises:
+            StoreNotWrittenError: ``labels.json`` could not be written.
+        """
+        async with self._writing:
+            before = dict(table.labels)
+            labels = await _written(set_label, self._store.root, table.name, label, version)
+            if version is not None:
+                table.wishes.unloaded.discard(version)
+            self.manager.set_labels(table.name, labels)
+        return before != labels
+
+    async def write_plan(
+        self, table: LiveTable, change: Callable[[RolloutPlan], RolloutPlan]
+    ) -> bool:
+        """Change what the traffic of a model is meant to do; return whether that is news.
+
+        Raises:
+            StoreNotWrittenError: ``rollouts.json`` could not be written.
+        """
+        async with self._writing:
+            before = table.plan
+            plan = await _written(change_rollout, self._store.root, table.name, change)
+            self.manager.set_plan(table.name, plan, is_written=True)
+        return before != table.plan
+
+    def no_version(self, table: LiveTable, version: int | str) -> ServableNotFoundError:
+        """Make the error of a version that the store does not have."""
+        known = ", ".join(map(str, table.on_disk)) or "none"
+        return ServableNotFoundError(
+            f"the store has no version {version} of {table.name}; it has: {known}",
+            code="version_not_found",
+        )
+
+    def log(self, action: str, order: Order, has_changed: bool, **fields: object) -> None:
+        """Tell who ordered what; fields that are None are left out."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        known = {"action": action, "by": order.by, "request_id": order.request_id}
+        logger.info("administered", extra=known | given | {"changed": has_changed})
+
+
+async def _written(write: Callable[..., T], *args: object) -> T:
+    try:
+        return await asyncio.to_thread(write, *args)
+    except ArtifactError as error:
+        raise StoreNotWrittenError(str(error)) from error
