@@ -8,6 +8,7 @@ import os
 
 from prometheus_client import CollectorRegistry
 
+from app.drift.monitor import DriftMonitor
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
 from app.inference.service import InferenceService
@@ -53,6 +54,7 @@ class Lifecycle:
             self.metrics,
             # In a swap, for as long as a request that has just begun may take.
             max(settings.shutdown_timeout_s, settings.request_timeout_ms / 1000),
+            DriftMonitor(settings.drift_policy(), registry),
         )
         self._manager: ServableManager[LiveServable] = ServableManager(
             ModelStore(settings.model_dir),

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.batching.policy import BatchPolicy
+from app.drift.policy import DriftPolicy
 from app.imaging.decoder import ImagingPolicy
 from app.inference.policy import RequestPolicy
 from app.registry.version_policy import VersionPolicy, parse_models_setting
@@ -134,6 +135,14 @@ class Settings(BaseSettings):
     shutdown_timeout_s: float = Field(
         30, gt=0, description="After the grace: how long accepted requests may take to finish, s."
     )
+    drift_window: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="Last images of each version that the drift metrics are about; 0: off, else "
+        "at least 200, and five for each class for an index over the classes. Raised: smaller "
+        "changes show, later.",
+    )
     cors_origins: CommaSeparatedStrings = Field(
         (), description="Origins whose pages may call the API, comma-separated; * for any."
     )
@@ -161,6 +170,7 @@ class Settings(BaseSettings):
         # Each policy checks itself; building them here makes a bad setting fail at the start.
         self.version_policies()
         self.batch_policy()
+        self.drift_policy()
         if self.max_images_per_request > self.max_queue_size:
             raise ValueError(
                 f"{ENV_PREFIX}MAX_IMAGES_PER_REQUEST is {self.max_images_per_request}, more than "
@@ -202,6 +212,10 @@ class Settings(BaseSettings):
     def watch_policy(self) -> WatchPolicy:
         """How the store is watched."""
         return WatchPolicy(self.store_watch, self.store_poll_interval_s)
+
+    def drift_policy(self) -> DriftPolicy:
+        """How much of what was served is remembered."""
+        return DriftPolicy(self.drift_window)
 
     def version_policies(self) -> dict[str, VersionPolicy] | None:
         """Which versions to serve, per model; None for the latest of all."""

@@ -7,6 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app import errors
+from app.drift.monitor import DriftMonitor
+from app.drift.policy import DriftPolicy
 from app.metrics import Metrics
 from app.settings import ENV_PREFIX, Settings
 
@@ -33,6 +35,7 @@ def test_readme_and_env_example_name_no_other_setting() -> None:
 def test_every_metric_is_in_the_readme_and_no_other() -> None:
     registry = CollectorRegistry()
     Metrics(registry, (1, 2))
+    DriftMonitor(DriftPolicy(), registry)
     suffixes = {"counter": "_total"}
     ours = {
         family.name + suffixes.get(family.type, "")

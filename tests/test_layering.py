@@ -26,7 +26,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.loading"}),
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
-    frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging"}),
+    frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),
     frozenset({"app.artifacts", "app.metrics", "app.logging"}),
     frozenset({"app.types", "app.errors"}),
     frozenset({"app"}),  # app/__init__.py: the version number

@@ -58,6 +58,7 @@ def test_unknown_name_is_refused_with_the_nearest_valid_one(
             "KERASERVE_MAX_QUEUE_SIZE, 8",
             id="a request that never fits the queue",
         ),
+        pytest.param({"drift_window": 199}, "KERASERVE_DRIFT_WINDOW.* 200", id="a short window"),
         pytest.param({"models": "a:b:c"}, "KERASERVE_MODELS", id="a policy that is none"),
     ],
 )
