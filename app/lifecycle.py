@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from app.administration.desk import OrderDesk
 from app.administration.traffic import TrafficOrders
 from app.administration.versions import VersionOrders
+from app.drift.monitor import DriftMonitor
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
 from app.inference.service import InferenceService
@@ -49,10 +50,25 @@ class Lifecycle:
     ) -> None:
         """Build everything; nothing runs before ``start``."""
         self.key_ring = settings.key_ring()
-        batch_policy = settings.batch_policy()
         self.request_policy = settings.request_policy()
         self.canary_thresholds = settings.canary_thresholds()
         self.default_model = settings.default_model
+        self.store_root = settings.model_dir
+        self._build_serving(settings, registry, load)
+        self._build_orders(settings, registry)
+        self._following_keys: asyncio.Task[None] | None = None
+        self._stop_timeout_s = settings.shutdown_timeout_s
+        self._stop_by_s: float | None = None  # on the event loop's clock
+        self._cut_off_requests = 0
+        self._is_unready_for_drain = False
+        self.is_draining = False
+        self.is_drained = False
+
+    def _build_serving(
+        self, settings: Settings, registry: CollectorRegistry, load: LoadServable
+    ) -> None:
+        """Build what loads versions, and what classifies on them."""
+        batch_policy = settings.batch_policy()
         self.metrics = Metrics(registry, batch_policy.allowed_batch_sizes)
         self._loader = ServableLoader(
             load,
@@ -61,10 +77,11 @@ class Lifecycle:
             self.metrics,
             # In a swap, for as long as a request that has just begun may take.
             max(settings.shutdown_timeout_s, settings.request_timeout_ms / 1000),
+            DriftMonitor(settings.drift_policy(), registry),
         )
-        store = ModelStore(settings.model_dir)
+        self._store = ModelStore(settings.model_dir)
         self._manager: ServableManager[LiveServable] = ServableManager(
-            store,
+            self._store,
             settings.version_policies(),
             default_model=settings.default_model,
             loader=self._loader,
@@ -73,7 +90,6 @@ class Lifecycle:
             keep_warm_s=settings.keep_warm_s,
             default_plans=settings.rollout_plans(),
         )
-        self.store_root, watch_policy = settings.model_dir, settings.watch_policy()
         self._pool = DecodePool(
             threads=min(_MOST_DECODE_THREADS, os.cpu_count() or 1),
             max_pending=batch_policy.max_queue_size,
@@ -81,12 +97,16 @@ class Lifecycle:
         self.service = InferenceService(
             self._manager.catalog.resolve, self._pool, settings.imaging_policy(), self.metrics
         )
+
+    def _build_orders(self, settings: Settings, registry: CollectorRegistry) -> None:
+        """Build what follows the store and what administrators ask, and what splits traffic."""
+        watch_policy = settings.watch_policy()
         self._keeper = StoreKeeper(
             self._manager.reconcile,
             lambda: folder_changes(self.store_root, watch_policy),
             self._log_readiness,
         )
-        desk = OrderDesk(self._manager, self._keeper, store)
+        desk = OrderDesk(self._manager, self._keeper, self._store)
         self.version_orders, self.traffic_orders = VersionOrders(desk), TrafficOrders(desk)
         self.director = TrafficDirector(
             self._manager.catalog,
@@ -94,13 +114,6 @@ class Lifecycle:
             RolloutMetrics(registry),
             self.traffic_orders.end_canary,
         )
-        self._following_keys: asyncio.Task[None] | None = None
-        self._stop_timeout_s = settings.shutdown_timeout_s
-        self._stop_by_s: float | None = None  # on the event loop's clock
-        self._cut_off_requests = 0
-        self._is_unready_for_drain = False
-        self.is_draining = False
-        self.is_drained = False
 
     async def start(self) -> None:
         """Begin to load, and to watch the store and the keys; returns at once."""

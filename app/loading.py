@@ -17,6 +17,7 @@ from app.artifacts.manifest import Manifest
 from app.artifacts.samples import read_samples
 from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
+from app.drift.monitor import DriftMonitor
 from app.inference.live import LiveServable
 from app.metrics import Metrics
 from app.registry.store import StoredVersion
@@ -49,6 +50,7 @@ class ServableLoader:
         batch_policy: BatchPolicy,
         metrics: Metrics,
         unload_timeout_s: float,
+        drift: DriftMonitor,
     ) -> None:
         """Keep the parts.
 
@@ -58,6 +60,7 @@ class ServableLoader:
             batch_policy: How its batcher forms batches.
             metrics: Where versions count.
             unload_timeout_s: How long a version may take to finish what it accepted.
+            drift: Has a window on what each version answers.
         """
         self.cut_off_images = 0
         self._thread = ThreadPoolExecutor(1, "load", initializer=_step_back)
@@ -66,6 +69,7 @@ class ServableLoader:
         self._batch_policy = batch_policy
         self._metrics = metrics
         self.unload_timeout_s = unload_timeout_s
+        self._drift = drift
 
     async def load(
         self,
@@ -110,6 +114,7 @@ class ServableLoader:
             logger.error("images cut off", extra={"servable": str(live.id), "images": cut_off})
         if live.batcher.is_closed:  # else the device thread may still be inside the engine
             live.servable.close()
+        self._drift.close(live.id)
         self._metrics.clear_info(
             live.id, live.info, live.manifest.files[live.manifest.network_file].sha256
         )
@@ -145,7 +150,15 @@ class ServableLoader:
         self._metrics.set_info(
             stored.id, servable.info, manifest.files[manifest.network_file].sha256
         )
-        return LiveServable(stored.id, manifest, manifest.input.spec, servable, batcher, metrics)
+        return LiveServable(
+            stored.id,
+            manifest,
+            manifest.input.spec,
+            servable,
+            batcher,
+            metrics,
+            window=self._drift.open(stored.id, manifest),
+        )
 
     def _test(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> None:
         samples = read_samples(stored.folder / SAMPLES)

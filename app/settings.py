@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.access.key_ring import KeyRing
 from app.batching.policy import BatchPolicy
+from app.drift.policy import DriftPolicy
 from app.errors import KeysFileError
 from app.imaging.decoder import ImagingPolicy
 from app.inference.policy import RequestPolicy
@@ -183,6 +184,14 @@ class Settings(BaseSettings):
         "key with the scope of what they ask. Unset: anybody may classify and read the metrics, "
         "and only requests from this machine itself administrate.",
     )
+    drift_window: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="Last images of each version that the drift metrics are about; 0: off, else "
+        "at least 200, and five for each class for an index over the classes. Raised: smaller "
+        "changes show, later.",
+    )
     cors_origins: CommaSeparatedStrings = Field(
         (), description="Origins whose pages may call the API, comma-separated; * for any."
     )
@@ -211,6 +220,7 @@ class Settings(BaseSettings):
         self.version_policies()
         self.batch_policy()
         self.rollout_plans()
+        self.drift_policy()
         if self.max_images_per_request > self.max_queue_size:
             raise ValueError(
                 f"{ENV_PREFIX}MAX_IMAGES_PER_REQUEST is {self.max_images_per_request}, more than "
@@ -287,6 +297,10 @@ class Settings(BaseSettings):
             return KeyRing(self.api_keys_file, WatchPolicy("events", self.store_poll_interval_s))
         except KeysFileError as error:
             raise SettingsError(f"{error} ({ENV_PREFIX}API_KEYS_FILE)") from error
+
+    def drift_policy(self) -> DriftPolicy:
+        """How much of what was served is remembered."""
+        return DriftPolicy(self.drift_window)
 
     def version_policies(self) -> dict[str, VersionPolicy] | None:
         """Which versions to serve, per model; None for the latest of all."""

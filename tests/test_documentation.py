@@ -7,6 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app import errors
+from app.drift.monitor import DriftMonitor
+from app.drift.policy import DriftPolicy
 from app.metrics import Metrics
 from app.rollout.metrics import RolloutMetrics
 from app.settings import COMMAND_LINE_NAMES, ENV_PREFIX, Settings
@@ -36,6 +38,7 @@ def test_every_metric_is_in_the_readme_and_no_other() -> None:
     registry = CollectorRegistry()
     Metrics(registry, (1, 2))
     RolloutMetrics(registry)
+    DriftMonitor(DriftPolicy(), registry)
     suffixes = {"counter": "_total"}
     ours = {
         family.name + suffixes.get(family.type, "")

@@ -27,7 +27,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.loading", "app.keeping", "app.rollout"}),
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
-    frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging"}),
+    frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),
     frozenset({"app.artifacts", "app.access", "app.metrics", "app.logging"}),
     frozenset({"app.json_file", "app.watching"}),
     frozenset({"app.types", "app.errors"}),

@@ -17,6 +17,7 @@ from training.commands import (
     evaluate,
     import_model,
     run,
+    upgrade,
     versions,
 )
 from training.commands.messages import fail, set_up_logging
@@ -25,7 +26,7 @@ from training.data.dataset import DataError
 from training.fitting.run_directory import RunInUseError
 from training.publishing.gate import GateError
 
-COMMANDS = (run, evaluate, import_model, versions)
+COMMANDS = (run, evaluate, import_model, upgrade, versions)
 
 _DESCRIPTION = """\
 Trains image classifiers, judges them by images that they have not learnt from, and publishes them

@@ -4,6 +4,12 @@
     Names of the files in a version folder.
 ``manifest``
     ``manifest.json`` as a typed record.
+``statistics``
+    The part of it that drift is measured against.
+``record``
+    What all its parts have in common.
+``pixels``
+    Brightness and contrast, measured alike in training and when serving.
 ``checksums``
     SHA-256 of files, and the comparison of a folder with its manifest.
 ``samples``

@@ -6,9 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from app.artifacts.layout import MANIFEST, MODEL, SAVED_MODEL
+from app.artifacts.record import Record
+from app.artifacts.statistics import ReferenceStatistics
 from app.errors import ArtifactError
 from app.types import InputSpec, Interpolation, ResizeMode
 
@@ -22,11 +24,7 @@ NetworkFormat = Literal["keras", "saved_model"]
 """How a version holds its network: layers of Keras, or a frozen TensorFlow graph."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ManifestInput(_Record):
+class ManifestInput(Record):
     """What the network takes, and how an upload is brought to it."""
 
     height: int = Field(gt=0, le=4096)
@@ -43,14 +41,14 @@ class ManifestInput(_Record):
         return InputSpec(self.height, self.width, self.channels, self.resize, self.interpolation)
 
 
-class Calibration(_Record):
+class Calibration(Record):
     """How probabilities were made honest: softmax(log p / temperature)."""
 
     temperature: float = Field(default=1.0, gt=0)
     method: Literal["none", "temperature_scaling"] = "none"
 
 
-class GateCheck(_Record):
+class GateCheck(Record):
     """One condition of publishing, with what was measured."""
 
     name: str
@@ -59,7 +57,7 @@ class GateCheck(_Record):
     passed: bool
 
 
-class Gate(_Record):
+class Gate(Record):
     """Whether the version was allowed to be published."""
 
     passed: bool
@@ -67,7 +65,7 @@ class Gate(_Record):
     checks: tuple[GateCheck, ...] = ()
 
 
-class TrainingRecord(_Record):
+class TrainingRecord(Record):
     """The facts needed to repeat the run."""
 
     dataset: str
@@ -81,21 +79,21 @@ class TrainingRecord(_Record):
     commit: str | None = None
 
 
-class SelfTestTolerance(_Record):
+class SelfTestTolerance(Record):
     """How far another engine or precision may be from the recorded probabilities."""
 
     min_top1_agreement: float = Field(default=0.99, ge=0, le=1)
     max_deviation: float = Field(default=0.05, gt=0, le=1)
 
 
-class FileRecord(_Record):
+class FileRecord(Record):
     """What one file must be."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size_bytes: int = Field(ge=0)
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """A published version, described."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -112,6 +110,15 @@ class Manifest(_Record):
     gate: Gate
     training: TrainingRecord
     self_test: SelfTestTolerance = SelfTestTolerance()
+    statistics: ReferenceStatistics | None = Field(
+        default=None, description="What drift is measured against; older versions have none."
+    )
+    republished_from: int | None = Field(
+        default=None,
+        ge=1,
+        description="The version that this one repeats with a newer manifest; samples and report "
+        "are of that one.",
+    )
     files: dict[str, FileRecord] = Field(
         description="Every other file, by its path inside the folder with forward slashes."
     )
@@ -125,6 +132,8 @@ class Manifest(_Record):
     def _check(self) -> Manifest:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("class names repeat")
+        if self.statistics is not None:
+            self.statistics.require_fit(len(self.classes), self.input.channels)
         for path in self.files:
             parts = path.split("/")
             if path.startswith("/") or "\\" in path or {"", ".", ".."} & set(parts):

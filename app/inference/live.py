@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from app.artifacts.manifest import Manifest
 from app.batching.batcher import DynamicBatcher
+from app.drift.window import DriftWindow
 from app.inference.leases import Leases
 from app.metrics import ServableMetrics
 from app.types import EngineInfo, InputSpec, Servable, ServableId
@@ -13,7 +14,10 @@ from app.types import EngineInfo, InputSpec, Servable, ServableId
 
 @dataclass(frozen=True, slots=True)
 class LiveServable:
-    """An AVAILABLE version: its identity and contract, its engine and batcher, and who needs it."""
+    """An AVAILABLE version: its identity and contract, its engine and batcher, and who needs it.
+
+    ``window`` remembers what it answered; None where drift is not observed.
+    """
 
     id: ServableId
     manifest: Manifest
@@ -22,6 +26,7 @@ class LiveServable:
     batcher: DynamicBatcher
     metrics: ServableMetrics
     leases: Leases = field(default_factory=Leases)
+    window: DriftWindow | None = None
 
     @property
     def info(self) -> EngineInfo:

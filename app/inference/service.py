@@ -258,3 +258,5 @@ def _count_ok(live: LiveServable, answer: Classification) -> None:
     best = answer.predictions[0]
     live.metrics.image_ended("ok")
     live.metrics.image_predicted(best.class_id, best.score)
+    if live.window is not None:
+        live.window.observe(best.class_id, best.score, answer.pixels)

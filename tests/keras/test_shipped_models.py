@@ -113,6 +113,26 @@ def test_manifest_states_the_network_and_an_accuracy_that_is_good_enough(
     assert not manifest.gate.forced
 
 
+@pytest.mark.parametrize(
+    ("name", "images", "held_out"), [("cifar10", 45_000, 5_000), ("fashion_mnist", 54_000, 6_000)]
+)
+def test_manifest_describes_the_images_that_the_network_learnt_from(
+    name: str, images: int, held_out: int
+) -> None:
+    manifest = read_manifest(newest(name))  # refuses statistics of other classes or channels
+    statistics = manifest.statistics
+
+    assert statistics is not None
+    assert (statistics.source, statistics.images) == ("training", images)
+    assert statistics.held_out.images == held_out
+    assert statistics.class_shares == pytest.approx([0.1] * len(manifest.classes))
+    assert len(statistics.image_means) == manifest.input.channels
+    # Calibrated on them, it is as sure of the images held out as it is right, and surer of others.
+    accuracy = manifest.metrics["validation_accuracy"]
+    assert statistics.held_out.mean_confidence == pytest.approx(accuracy, abs=0.015)
+    assert statistics.mean_confidence > statistics.held_out.mean_confidence
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_version_carries_no_picture_of_a_data_set(name: str) -> None:
     folder = newest(name)

@@ -64,6 +64,7 @@ def test_names_of_the_command_line_are_no_mistakes(monkeypatch: pytest.MonkeyPat
             "KERASERVE_MAX_QUEUE_SIZE, 8",
             id="a request that never fits the queue",
         ),
+        pytest.param({"drift_window": 199}, "KERASERVE_DRIFT_WINDOW.* 200", id="a short window"),
         pytest.param({"models": "a:b:c"}, "KERASERVE_MODELS", id="a policy that is none"),
     ],
 )

@@ -6,6 +6,8 @@
     Judge a published version anew.
 ``import_model``
     Publish a network that was trained elsewhere.
+``upgrade``
+    Publish a version once more, with what newer releases add.
 ``versions``
     List, show, compare and remove published versions.
 

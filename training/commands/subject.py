@@ -63,6 +63,32 @@ def find_subject(manifest: Manifest, path: Path | None, *, other_data: bool) -> 
     return Subject(dataset, config.publish.samples == "labelled", notes)
 
 
+def training_dataset(manifest: Manifest, path: Path | None) -> Dataset:
+    """Read the very data set that a version was trained on, divided as it was then.
+
+    Args:
+        manifest: Of a version that was trained here.
+        path: As for ``load_dataset``.
+
+    Raises:
+        ArtifactError: It was trained by a release whose configuration was another, or that kept no
+            validation images apart.
+        DataError: The data set cannot be read, or is another one.
+    """
+    config = recorded_config(manifest)
+    if not _has_held_out_images(manifest):
+        raise ArtifactError(
+            f"{manifest.name}:{manifest.version} was trained before validation images were kept "
+            "apart, so there are none that it has not learnt from: train it anew"
+        )
+    dataset = load_dataset(config.data, path, seed=manifest.training.seed)
+    if dataset.classes != manifest.classes:
+        raise _other_classes(dataset, manifest)
+    if dataset.fingerprint != manifest.training.dataset_fingerprint:
+        raise DataError(f"{_difference(dataset, manifest)}. Name the same data with --data")
+    return dataset
+
+
 def recorded_config(manifest: Manifest) -> RunConfig:
     """Return the configuration that a version was trained with.
 
@@ -75,7 +101,7 @@ def recorded_config(manifest: Manifest) -> RunConfig:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
         raise ArtifactError(
-            f"{manifest.name}:{manifest.version} cannot be evaluated: its recorded configuration "
+            f"{manifest.name}:{manifest.version} cannot be judged: its recorded configuration "
             f"is not one of keraserve-train run ({where}: {first['msg']}), so there is no telling "
             "which images it learnt from"
         ) from error
@@ -153,13 +179,9 @@ def _other_classes(dataset: Dataset, manifest: Manifest) -> DataError:
 
 def _compare(dataset: Dataset, manifest: Manifest, *, other_data: bool) -> tuple[str, ...]:
     """Return what a reader has to know of the data set; refuse one that cannot be meant."""
-    recorded = manifest.training.dataset_fingerprint
-    if dataset.fingerprint == recorded:
+    if dataset.fingerprint == manifest.training.dataset_fingerprint:
         return _split_note(manifest)
-    difference = (
-        f"this data set is {dataset.fingerprint}, {manifest.name}:{manifest.version} was trained "
-        f"on {recorded}"
-    )
+    difference = _difference(dataset, manifest)
     if not other_data:
         raise DataError(
             f"{difference}: its test images may be among those that the network learnt from. "
@@ -169,8 +191,19 @@ def _compare(dataset: Dataset, manifest: Manifest, *, other_data: bool) -> tuple
     return (f"Other data: {difference}. Test images may be among those that it learnt from.",)
 
 
+def _difference(dataset: Dataset, manifest: Manifest) -> str:
+    return (
+        f"this data set is {dataset.fingerprint}, {manifest.name}:{manifest.version} was trained "
+        f"on {manifest.training.dataset_fingerprint}"
+    )
+
+
+def _has_held_out_images(manifest: Manifest) -> bool:
+    return "validation_share" in manifest.training.config.get("data", {})
+
+
 def _split_note(manifest: Manifest) -> tuple[str, ...]:
-    if "validation_share" in manifest.training.config.get("data", {}):
+    if _has_held_out_images(manifest):
         return ()
     return (
         "Trained before validation images were kept apart: it learnt from them, so that the "

@@ -52,7 +52,7 @@ def describe(manifest: Manifest, folder: Path) -> list[str]:
             f"{manifest.name}:{manifest.version}",
             [
                 ("folder", f"{folder}, {len(manifest.files)} files, {size(manifest)}"),
-                ("created", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC"),
+                ("created", f"{manifest.created_at:%Y-%m-%d %H:%M} UTC{_origin(manifest)}"),
                 ("architecture", f"{manifest.architecture}, {manifest.parameters:,} parameters"),
                 (
                     "input",
@@ -66,6 +66,7 @@ def describe(manifest: Manifest, folder: Path) -> list[str]:
         "",
         *section("metrics", [(name, number(value)) for name, value in manifest.metrics.items()]),
         "",
+        *_statistics(manifest),
         f"gate: {gate_text(manifest.gate)}",
         *_indented(_gate_table(manifest.gate)),
         "",
@@ -153,6 +154,39 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def value_text(value: Any) -> str:
     """Return a value of a configuration as TOML would have it, strings without their quotes."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _origin(manifest: Manifest) -> str:
+    if manifest.republished_from is None:
+        return ""
+    return f", from version {manifest.republished_from}: samples and report are of that one"
+
+
+def _statistics(manifest: Manifest) -> list[str]:
+    statistics = manifest.statistics
+    if statistics is None:
+        return []
+    held_out = statistics.held_out
+
+    def levels(values: tuple[float, ...]) -> str:
+        return ", ".join(f"{value:.1f}" for value in values)
+
+    return [
+        *section(
+            "statistics",
+            [
+                ("images", f"{statistics.images:,} ({statistics.source})"),
+                (
+                    "confidence",
+                    f"{statistics.mean_confidence:.4f}; {held_out.mean_confidence:.4f} of "
+                    f"{held_out.images:,} images held out",
+                ),
+                ("channel means", levels(statistics.channel_means)),
+                ("channel spreads", levels(statistics.channel_spreads)),
+            ],
+        ),
+        "",
+    ]
 
 
 def _gate_table(gate: Gate) -> list[str]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from app.artifacts.manifest import Gate, GateCheck, Manifest
+from training.evaluation.confidence import MAX_TRAIN_IMAGES
 from training.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from training.evaluation.evaluate import (
     BATCH_SIZE,
@@ -21,7 +22,7 @@ from training.evaluation.evaluate import (
 from training.evaluation.html_parts import Row, embedded, escaped, framed, table
 from training.evaluation.plots import spoken
 from training.evaluation.report_template import PAGE
-from training.evaluation.study import MAX_CORRUPTED_IMAGES, MAX_TRAIN_IMAGES, Study
+from training.evaluation.study import MAX_CORRUPTED_IMAGES, Study
 
 MAX_OPEN_CLASSES = 30
 """A longer table of classes is folded away, behind the weakest ones."""

@@ -16,6 +16,7 @@ from app.artifacts.manifest import Calibration
 from app.types import ImageArray, ScoreArray
 from training.data.dataset import Dataset, Split
 from training.evaluation.calibration import apply_temperature, fit_temperature
+from training.evaluation.confidence import Confidences, judged_train_images, top_scores
 from training.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from training.evaluation.evaluate import BATCH_SIZE, Evaluation, evaluate, probabilities
 from training.publishing.samples import balanced_rows
@@ -24,10 +25,6 @@ logger = logging.getLogger(__name__)
 
 Execute = Callable[[ImageArray], ScoreArray]
 """``(N, H, W, C)`` uint8, 0..255, to ``(N, K)`` float32, rows sum to 1."""
-
-MAX_TRAIN_IMAGES = 10_000
-"""Fixes the training accuracy to within half a point, and costs the CIFAR-10 network ten seconds
-on two cores."""
 
 MAX_CORRUPTED_IMAGES = 2_000
 """Each is classified twelve times, once per corruption and severity."""
@@ -81,8 +78,7 @@ class ImageCounts:
     """How many images each figure rests on.
 
     Attributes:
-        train: Behind ``train_accuracy``; of more than ``MAX_TRAIN_IMAGES``, equally many of each
-            class, as far as there are.
+        train: Behind ``train_accuracy``: ``judged_train_images``.
         validation: Behind ``validation_accuracy`` and the temperature.
         test: Behind ``evaluation``.
         corrupted: Behind ``robustness`` and ``clean_accuracy``; of more test images than
@@ -110,6 +106,7 @@ class Study:
         images_per_s: Throughput in batches of ``BATCH_SIZE``.
         counts: How many images each figure rests on.
         classification_report: The table of scikit-learn, as text.
+        confidences: How sure it is of training and validation images.
         examples: Test images with what the network says, sorted by class; None if no pictures
             are wanted.
         mistakes: The most confident mistakes, the surest first; None if no pictures are wanted.
@@ -125,6 +122,7 @@ class Study:
     images_per_s: float
     counts: ImageCounts
     classification_report: str
+    confidences: Confidences
     examples: Examples | None = None
     mistakes: Examples | None = None
 
@@ -167,13 +165,14 @@ def study_network(
         temperature: The one that the network is served with; None fits it.
     """
     test = dataset.test
-    train = dataset.train.take(balanced_rows(dataset.train.labels, MAX_TRAIN_IMAGES))
+    train = judged_train_images(dataset)
     corrupted = test.take(balanced_rows(test.labels, MAX_CORRUPTED_IMAGES))
     counts = ImageCounts(len(train), len(dataset.validation), len(test), len(corrupted))
     logger.info("studying the network", extra={"test_images": counts.test})
     validation_scores = probabilities(execute, dataset.validation.images)  # (N, K)
     if temperature is None:
         temperature = fit_temperature(validation_scores, dataset.validation.labels)
+    train_scores = probabilities(execute, train.images)
     raw = probabilities(execute, test.images)
     scores = apply_temperature(raw, temperature)
     images_per_s = measure_speed(execute, test.images)
@@ -182,13 +181,16 @@ def study_network(
         evaluation=evaluate(scores, test.labels, dataset.classes),
         uncalibrated=evaluate(raw, test.labels, dataset.classes),
         temperature=temperature,
-        train_accuracy=_accuracy(execute, train),
+        train_accuracy=_right(train_scores, train.labels),
         validation_accuracy=_right(validation_scores, dataset.validation.labels),
         clean_accuracy=_accuracy(execute, corrupted),
         robustness=_robustness(execute, corrupted),
         images_per_s=images_per_s,
         counts=counts,
         classification_report=_text_table(scores, test.labels, dataset.classes),
+        confidences=Confidences(
+            top_scores(train_scores, temperature), top_scores(validation_scores, temperature)
+        ),
         examples=_examples(test, scores, len(dataset.classes)) if pictures else None,
         mistakes=_mistakes(test, scores) if pictures else None,
     )

@@ -18,6 +18,7 @@ from app.artifacts.layout import REPORT, SAMPLES
 from app.artifacts.manifest import Gate, GateCheck, Manifest, NetworkFormat, TrainingRecord
 from app.artifacts.publish import publish_version
 from app.artifacts.samples import SUM_TOLERANCE, Samples, write_samples
+from app.artifacts.statistics import ReferenceStatistics
 from app.errors import ArtifactError
 from app.types import ImageArray, InputSpec, ScoreArray
 from training.config import GateConfig
@@ -30,6 +31,7 @@ from training.publishing.export import manifest_input
 from training.publishing.gate import GateError, require_numbers
 from training.publishing.provenance import library_versions
 from training.publishing.service_check import check_in_service
+from training.publishing.statistics import sample_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +111,10 @@ def import_network(request: ImportRequest) -> Path:
     if labels is not None:
         metrics[SAMPLE_ACCURACY] = float(np.mean(scores.argmax(axis=1) == labels))
     gate = _judge(metrics, force=request.force)
+    statistics = sample_statistics(samples)
 
     def fill(folder: Path, version: int) -> Manifest:
-        manifest = _manifest(request, network, gate, metrics, version)
+        manifest = _manifest(request, network, gate, metrics, statistics, version)
         network.write(folder / manifest.network_file)
         write_samples(folder / SAMPLES, samples)
         _write_metrics(folder / REPORT, samples, metrics)
@@ -223,6 +226,7 @@ def _manifest(
     network: ImportedNetwork,
     gate: Gate,
     metrics: dict[str, float],
+    statistics: ReferenceStatistics | None,
     version: int,
 ) -> Manifest:
     return Manifest(
@@ -237,6 +241,7 @@ def _manifest(
         metrics=metrics,
         gate=gate,
         training=_record(request, network),
+        statistics=statistics,
         files={},
     )
 

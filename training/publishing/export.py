@@ -14,6 +14,7 @@ from app.artifacts.layout import MODEL, REPORT, SAMPLES
 from app.artifacts.manifest import Gate, Manifest, ManifestInput, TrainingRecord
 from app.artifacts.publish import publish_version
 from app.artifacts.samples import Samples, write_samples
+from app.artifacts.statistics import ReferenceStatistics
 from app.errors import ArtifactError
 from app.types import ImageArray, InputSpec, ScoreArray
 from training.architectures import build_network
@@ -24,6 +25,7 @@ from training.evaluation.reports import Report, write_report
 from training.keras_networks import executable, load_published
 from training.publishing.gate import GateError
 from training.publishing.service_check import check_in_service
+from training.publishing.statistics import training_statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,10 @@ def publish(export: Export, config: RunConfig, dataset: Dataset, models_dir: Pat
         GateError: The service's own runtime cannot load it, or computes other probabilities.
     """
 
+    statistics = training_statistics(dataset, export.report.study.confidences)
+
     def fill(folder: Path, version: int) -> Manifest:
-        manifest = _manifest(export, config, dataset, version)
+        manifest = _manifest(export, config, dataset, version, statistics)
         shutil.copyfile(export.model_path, folder / MODEL)
         write_samples(folder / SAMPLES, export.samples)
         write_report(folder / REPORT, export.report, manifest)
@@ -98,7 +102,13 @@ def publish(export: Export, config: RunConfig, dataset: Dataset, models_dir: Pat
     return publish_version(models_dir, config.name, fill, check=check_in_service)
 
 
-def _manifest(export: Export, config: RunConfig, dataset: Dataset, version: int) -> Manifest:
+def _manifest(
+    export: Export,
+    config: RunConfig,
+    dataset: Dataset,
+    version: int,
+    statistics: ReferenceStatistics,
+) -> Manifest:
     return Manifest(
         name=config.name,
         version=version,
@@ -111,6 +121,7 @@ def _manifest(export: Export, config: RunConfig, dataset: Dataset, version: int)
         metrics=export.report.study.metrics,
         gate=export.gate,
         training=export.training,
+        statistics=statistics,
         files={},
     )
 

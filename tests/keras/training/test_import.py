@@ -129,6 +129,7 @@ def test_samples_are_generated_where_none_are_given(version: Path) -> None:
     samples = read_samples(version / "samples.npz")
 
     assert samples.labels is None
+    assert read_manifest(version).statistics is None, "generated pictures describe nothing"
     np.testing.assert_allclose(
         samples.probabilities, expected_scores(make_network(), samples.images), atol=1e-5
     )

@@ -20,6 +20,8 @@ from app.artifacts.samples import read_samples
 from app.runtime.policy import EnginePolicy
 from app.version_check import check_version
 from training.cli import main
+from training.commands.subject import recorded_config
+from training.data.loading import load_dataset
 from training.evaluation.calibration import apply_temperature
 
 pytestmark = pytest.mark.keras
@@ -121,6 +123,20 @@ def test_metrics_are_flat_and_agree_with_the_samples(version: Path) -> None:
     assert samples.labels is not None
     right = samples.probabilities.argmax(axis=1) == samples.labels  # all 60 test images
     assert metrics["test_accuracy"] == pytest.approx(right.mean())
+
+
+def test_manifest_describes_the_images_that_the_network_learnt_from(
+    version: Path, images_path: Path
+) -> None:
+    statistics = read_manifest(version).statistics
+    config = recorded_config(read_manifest(version))
+    dataset = load_dataset(config.data, images_path, seed=config.fit.seed)
+
+    assert statistics is not None
+    assert statistics.images == len(dataset.train)
+    assert statistics.channel_means == pytest.approx([dataset.train.images.mean()])
+    assert statistics.held_out.images == len(dataset.validation)
+    assert 1 / 3 < statistics.held_out.mean_confidence <= 1
 
 
 def test_published_network_has_the_samples_probabilities_at_its_temperature_and_no_optimiser(

@@ -22,7 +22,7 @@ def imported(*classes: str) -> Manifest:
 
 def test_version_of_another_release_cannot_be_evaluated() -> None:
     with pytest.raises(
-        ArtifactError, match=r"cifar10:1 cannot be evaluated: .*which images it learnt from"
+        ArtifactError, match=r"cifar10:1 cannot be judged: .*which images it learnt from"
     ):
         recorded_config(make_manifest())
 

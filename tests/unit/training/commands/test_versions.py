@@ -10,6 +10,7 @@ import pytest
 from app.artifacts.checksums import folder_records
 from app.artifacts.manifest import Gate, GateCheck, TrainingRecord
 from app.artifacts.publish import write_manifest
+from tests.factories.statistics import make_statistics
 from tests.factories.versions import Defect, make_manifest, make_version, write_content
 from training.cli import main
 
@@ -137,6 +138,19 @@ class TestShow:
         assert ["fit.epochs", "12"] in rows
         assert ["optimizer.name", "sgd"] in rows
         assert ["command", "keraserve-train", "tiny"] in rows
+
+    def test_says_what_drift_is_measured_against_and_whose_report_it_is(
+        self, tmp_path: Path, output: Output
+    ) -> None:
+        publish(tmp_path, "flowers", 3, statistics=make_statistics(), republished_from=2)
+
+        assert run(tmp_path, "show", "flowers") == 0
+
+        text = output()
+        assert "from version 2: samples and report are of that one" in text
+        assert "5,000 (training)" in text
+        assert "0.9500; 0.7500 of 1,000 images held out" in text
+        assert "127.5, 127.5, 127.5" in text
 
     def test_wraps_many_classes(self, tmp_path: Path, output: Output) -> None:
         publish(tmp_path, "flowers", 1, classes=tuple(f"class {n}" for n in range(100)))

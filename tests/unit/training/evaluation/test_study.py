@@ -6,11 +6,11 @@ import pytest
 from app.types import ImageArray, InputSpec, ScoreArray
 from tests.factories.studies import make_study, stripe_classifier, striped_dataset
 from training.data.dataset import Dataset, Split
+from training.evaluation.confidence import MAX_TRAIN_IMAGES
 from training.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from training.evaluation.study import (
     MAX_CORRUPTED_IMAGES,
     MAX_EXAMPLES,
-    MAX_TRAIN_IMAGES,
     Study,
     study_network,
 )

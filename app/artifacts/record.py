@@ -1,0 +1,11 @@
+"""What all parts of a manifest have in common."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """Immutable, and without room for names that nobody knows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

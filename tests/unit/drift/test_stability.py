@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.drift.stability import images_needed, stability_index
+
+MANY = 10**9  # reference images, so many that they are exact
+
+
+def flat(bins: int) -> NDArray[np.float64]:
+    return np.full(bins, 1 / bins)
+
+
+def skewed(bins: int) -> NDArray[np.float64]:
+    """The second class is half as frequent as the first, and so on: Zipf's law."""
+    weights = 1 / np.arange(1, bins + 1)
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+def counts(*numbers: int) -> NDArray[np.int64]:
+    return np.array(numbers, np.int64)
+
+
+def test_index_is_the_textbook_sum_where_images_are_plenty() -> None:
+    shares, now = np.array([0.2, 0.3, 0.5]), np.array([0.3, 0.3, 0.4])
+
+    index = stability_index((now * MANY).astype(np.int64), shares, MANY)
+
+    textbook = float(np.sum((now - shares) * np.log(now / shares)))
+    assert index == pytest.approx(textbook, abs=1e-6)
+    assert textbook == pytest.approx(0.0629, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("observed", "shares", "low", "high"),
+    [
+        pytest.param(counts(*[100] * 10), flat(10), 0, 0, id="the same"),
+        pytest.param(counts(104, 96, 99, 101, *[100] * 6), flat(10), 0, 0, id="nearly the same"),
+        pytest.param(counts(160, 40, 160, 40, *[100] * 6), flat(10), 0.1, 0.25, id="worth a look"),
+        pytest.param(counts(300, 200, *[62] * 8), flat(10), 0.25, 1, id="shifted"),
+        pytest.param(counts(1000, *[0] * 9), flat(10), 5, 20, id="all in one bin"),
+        pytest.param(counts(0, 1000), np.array([1.0, 0.0]), 5, 30, id="all where nothing was"),
+        pytest.param(counts(1000, 0), np.array([1.0, 0.0]), 0, 0, id="nothing where nothing was"),
+    ],
+)
+def test_index_says_how_far_the_window_is(
+    observed: NDArray[np.int64], shares: NDArray[np.float64], low: float, high: float
+) -> None:
+    assert low <= stability_index(observed, shares, 45_000) <= high
+
+
+@pytest.mark.parametrize(
+    ("bins", "shares"),
+    [
+        pytest.param(10, flat(10), id="ten bins"),
+        pytest.param(100, flat(100), id="a hundred classes"),
+        pytest.param(100, skewed(100), id="a hundred classes, most of them rare"),
+        pytest.param(1000, flat(1000), id="a thousand classes"),
+        pytest.param(1000, skewed(1000), id="a thousand classes, most of them rare"),
+    ],
+)
+def test_chance_alone_raises_no_alarm_in_the_shortest_window(
+    bins: int, shares: NDArray[np.float64]
+) -> None:
+    random = np.random.default_rng(2)
+    images, reference = images_needed(bins), max(50_000, 50 * bins)
+
+    indices = [
+        stability_index(
+            random.multinomial(images, shares),
+            random.multinomial(reference, shares) / reference,
+            reference,
+        )
+        for _ in range(200)
+    ]
+
+    assert max(indices) < 0.15, "0.25 is the alarm"
+    assert np.quantile(indices, 0.98) < 0.1
+    assert np.mean(indices) < 0.025
+
+
+def test_a_change_shows_among_a_thousand_classes() -> None:
+    shares = flat(1000)
+    halved = np.concatenate([shares[:500] * 1.5, shares[500:] * 0.5])
+    observed = np.random.default_rng(3).multinomial(images_needed(1000), halved)
+
+    textbook = float(np.sum((halved - shares) * np.log(halved / shares)))
+    assert textbook > 0.25
+    assert 0.7 * textbook < stability_index(observed, shares, 100_000) < textbook
+
+
+@pytest.mark.parametrize(("bins", "images"), [(2, 200), (10, 200), (40, 200), (1000, 5000)])
+def test_five_images_are_needed_for_each_bin_and_two_hundred_in_all(bins: int, images: int) -> None:
+    assert images_needed(bins) == images
