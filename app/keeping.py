@@ -17,7 +17,7 @@ class StoreKeeper:
     Loop: every method runs on the event loop that called ``start``.
     Look: one that is asked for while another one is under way follows it; any number of wishes
         meanwhile become one look. What a look raises is logged; the next one may go better.
-    Watch: where watching breaks off, looks that are asked for go on.
+    Watch: where watching breaks off, it begins anew after ``retry_s``, with a look.
     Bound: ``look`` waits for the look under way, if there is one, and for the one after it.
     Cancel: cancelling ``look`` leaves the look itself alone.
     Stop: ``stop`` cancels the look under way; whoever waits gets ``BatcherStoppedError``.
@@ -28,6 +28,7 @@ class StoreKeeper:
         look: Callable[[], Awaitable[None]],
         changes: Callable[[], AsyncIterator[None]],
         on_first_look: Callable[[], None],
+        retry_s: float,
     ) -> None:
         """Take what to do; nothing runs before ``start``.
 
@@ -35,10 +36,12 @@ class StoreKeeper:
             look: Brings what is served in line with the store.
             changes: Yields whenever the store may look different.
             on_first_look: Told when the first look has ended, before anybody who waits for it.
+            retry_s: How long to wait before watching again, s.
         """
         self._look = look
         self._changes = changes
         self._on_first_look = on_first_look
+        self._retry_s = retry_s
         self._is_due = asyncio.Event()
         self._begun = self._ended = 0
         self._next_end = asyncio.Event()  # another one for each look
@@ -102,11 +105,15 @@ class StoreKeeper:
 
     async def _watch(self) -> None:
         await self.looked()
-        try:
-            async for _ in self._changes():
-                self._is_due.set()
-        except Exception:
-            logger.exception("watching the store broke off")
+        while True:
+            try:
+                async for _ in self._changes():
+                    self._is_due.set()
+                return  # nobody wants it watched
+            except Exception:  # no thread to be had, perhaps; what changes must not be missed
+                logger.exception("watching the store broke off")
+            await asyncio.sleep(self._retry_s)
+            self._is_due.set()
 
     def _wake(self) -> None:
         self._next_end.set()

@@ -105,6 +105,7 @@ class Lifecycle:
             self._manager.reconcile,
             lambda: folder_changes(self.store_root, watch_policy),
             self._log_readiness,
+            retry_s=watch_policy.interval_s,
         )
         desk = OrderDesk(self._manager, self._keeper, self._store)
         self.version_orders, self.traffic_orders = VersionOrders(desk), TrafficOrders(desk)

@@ -215,6 +215,8 @@ def _headers(options: argparse.Namespace) -> dict[str, str]:
             raise RequestFailedError(
                 f"{options.key_file} cannot be read: {error.strerror} (--key-file)"
             ) from error
+    if key and not (key.isascii() and key.isprintable()):
+        raise RequestFailedError("the API key has characters that no key has")
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
@@ -224,7 +226,7 @@ def _print_model(model: Mapping[str, Any]) -> None:
     print(" (pinned)" if model["is_pinned"] else "")
     for version in model["versions"]:
         reason = f"  {version['reason']}" if version["reason"] else ""
-        since = version["since"][:19]
+        since = version["since"][:19].replace("T", " ") + " UTC"
         print(f"  {version['version']:>6}  {version['state']:<9}  since {since}{reason}")
     for kind in ("canary", "shadow"):
         if model[kind] is not None:

@@ -120,6 +120,10 @@ def test_key_comes_from_a_file_or_the_environment(
         assert run(server, "reload", "--key-file", str(mine)) == 0
         monkeypatch.setenv("KERASERVE_API_KEY", mine.read_text().strip())
         assert run(server, "reload") == 0
+        monkeypatch.setenv("KERASERVE_API_KEY", "ks_\xfc")
+        assert run(server, "reload") == 1
+        assert "characters that no key has" in capsys.readouterr().err
+        monkeypatch.setenv("KERASERVE_API_KEY", mine.read_text().strip())
         monkeypatch.setenv("KERASERVE_URL", server.url)
         assert main(["models", "status"]) == 0
         assert run(server, "reload", "--key-file", str(tmp_path / "none")) != 0

@@ -20,8 +20,9 @@ class World:
         self.gate.opened.set()
         self.looks = self.at_once = self.first_looks = 0
         self.fault: Exception | None = None
+        self.is_watched = True
         self.changed: asyncio.Queue[Exception | None] = asyncio.Queue()
-        self.keeper = StoreKeeper(self._look, self._changes, self._on_first_look)
+        self.keeper = StoreKeeper(self._look, self._changes, self._on_first_look, 0)
 
     async def _look(self) -> None:
         self.looks += 1
@@ -39,7 +40,7 @@ class World:
         return self.gate
 
     async def _changes(self) -> AsyncIterator[None]:
-        while True:
+        while self.is_watched:
             fault = await self.changed.get()
             if fault is not None:
                 raise fault
@@ -91,17 +92,27 @@ async def test_look_that_fails_is_logged_and_followed(caplog: pytest.LogCaptureF
     world.keeper.stop()
 
 
-async def test_where_watching_breaks_off_looks_can_still_be_asked_for(
+async def test_where_watching_breaks_off_it_looks_and_watches_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = World()
     world.keeper.start()
     await world.keeper.looked()
-    world.changed.put_nowait(RuntimeError("no watches left"))
-    await settled()
+    world.changed.put_nowait(RuntimeError("can't start new thread"))
+    await world.keeper.looked(2)
+    world.changed.put_nowait(None)
+    await world.keeper.looked(3)
+    assert [record.getMessage() for record in caplog.records] == ["watching the store broke off"]
+    world.keeper.stop()
+
+
+async def test_store_that_is_not_watched_is_looked_at_when_asked() -> None:
+    world = World()
+    world.is_watched = False
+    world.keeper.start()
+    await world.keeper.look()
     await world.keeper.look()
     assert world.looks == 2
-    assert [record.getMessage() for record in caplog.records] == ["watching the store broke off"]
     world.keeper.stop()
 
 
