@@ -17,6 +17,7 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
     │   └── InvalidRequestError        422 invalid_request
     └── ServerFaultError
         ├── QueueFullError             429 queue_full
+        │   └── DecodeQueueFullError   (of no version: the whole service is too busy)
         ├── DeadlineExceededError      504 deadline_exceeded
         ├── ServableNotReadyError      503 not_ready
         ├── BatcherStoppedError        503 draining
@@ -130,6 +131,10 @@ class QueueFullError(ServerFaultError):
         """Keep the estimate for the ``Retry-After`` header."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class DecodeQueueFullError(QueueFullError):
+    """Too many images of all versions wait for being decoded."""
 
 
 class DeadlineExceededError(ServerFaultError):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from app.errors import BatcherStoppedError
+from app.errors import BatcherStoppedError, ServableNotReadyError
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,8 @@ class StoreKeeper:
 
     Loop: every method runs on the event loop that called ``start``.
     Look: one that is asked for while another one is under way follows it; any number of wishes
-        meanwhile become one look. What a look raises is logged; the next one may go better.
+        meanwhile become one look. What a look raises is logged, and whoever waits for it is told;
+        the next one may go better.
     Watch: where watching breaks off, it begins anew after ``retry_s``, with a look.
     Bound: ``look`` waits for the look under way, if there is one, and for the one after it.
     Cancel: cancelling ``look`` leaves the look itself alone.
@@ -44,6 +45,7 @@ class StoreKeeper:
         self._retry_s = retry_s
         self._is_due = asyncio.Event()
         self._begun = self._ended = 0
+        self._last_failed = 0  # number of the last look that raised
         self._next_end = asyncio.Event()  # another one for each look
         self._is_stopped = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -61,10 +63,13 @@ class StoreKeeper:
 
         Raises:
             BatcherStoppedError: The service stops, and with it the looks.
+            ServableNotReadyError: The look failed.
         """
         number = self._begun + 1
         self._is_due.set()
         await self.looked(number)
+        if self._last_failed >= number:
+            raise ServableNotReadyError("Looking at the store failed; the log has the cause.")
 
     async def looked(self, number: int = 1) -> None:
         """Wait until so many looks have ended since the start.
@@ -98,6 +103,7 @@ class StoreKeeper:
                 await self._look()
             except Exception:  # a fault of ours; what is served goes on being served
                 logger.exception("looking at the store failed")
+                self._last_failed = self._begun
             if self._begun == 1:
                 self._on_first_look()
             self._ended = self._begun

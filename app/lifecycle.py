@@ -51,7 +51,6 @@ class Lifecycle:
         """Build everything; nothing runs before ``start``."""
         self.key_ring = settings.key_ring()
         self.request_policy = settings.request_policy()
-        self.canary_thresholds = settings.canary_thresholds()
         self.default_model = settings.default_model
         self.store_root = settings.model_dir
         self._build_serving(settings, registry, load)
@@ -108,12 +107,14 @@ class Lifecycle:
             retry_s=watch_policy.interval_s,
         )
         desk = OrderDesk(self._manager, self._keeper, self._store)
-        self.version_orders, self.traffic_orders = VersionOrders(desk), TrafficOrders(desk)
+        self.version_orders = VersionOrders(desk)
+        self.traffic_orders = TrafficOrders(desk, settings.canary_thresholds())
         self.director = TrafficDirector(
             self._manager.catalog,
             self.service,
             RolloutMetrics(registry),
             self.traffic_orders.end_canary,
+            allow_class_changes=settings.allow_class_changes,
         )
 
     async def start(self) -> None:
@@ -164,10 +165,10 @@ class Lifecycle:
         # A load in hand ends with its thread, which cannot be stopped: not for ever.
         left_s = self._stop_by_s - asyncio.get_running_loop().time()
         await self._keeper.stopped(max(left_s, 1.0))
+        await self.director.close(timeout_s=1.0)  # a few bytes to write, unless the disk hangs
         left_s = self._stop_by_s - asyncio.get_running_loop().time()
         self._loader.unload_timeout_s = max(left_s, min(1.0, self._stop_timeout_s))
         self._loader.cut_off_images = 0  # those of swaps are no fault of this end
-        await self.director.close()
         await self._manager.unload_all()
         self._pool.close()
         self._loader.close()
@@ -189,7 +190,10 @@ class Lifecycle:
         for model in self._manager.catalog.statuses():
             for version in model.versions:
                 live = version.live
-                if live is not None and not live.batcher.is_healthy:
+                # Of the others, callers have the choice, or the default version answers for them.
+                if live is None or version.version != model.default_version:
+                    continue
+                if not live.batcher.is_healthy:
                     reasons.append(f"{live.id}: {live.batcher.failure}")
         return reasons
 

@@ -100,7 +100,8 @@ class Settings(BaseSettings):
         0.05,
         ge=0,
         le=1,
-        description="A canary ends where more than this share of its last 500 requests failed.",
+        description="A canary ends where the share of its last 500 requests that failed is by more "
+        "than this above that of the default version.",
     )
     canary_max_latency_ratio: float = Field(
         2,

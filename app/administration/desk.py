@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from app.administration.orders import Order
-from app.errors import ArtifactError, ServableNotFoundError, StoreNotWrittenError
+from app.errors import (
+    ArtifactError,
+    ServableNotFoundError,
+    ServableNotReadyError,
+    StoreNotWrittenError,
+)
 from app.inference.live import LiveServable
 from app.keeping import StoreKeeper
 from app.registry.labels import set_label
 from app.registry.manager import ServableManager
+from app.registry.model_names import is_model_name
 from app.registry.rollout_file import change_rollout
-from app.registry.rollout_plan import RolloutPlan
+from app.registry.rollout_plan import CanaryEnd, RolloutPlan
 from app.registry.store import ModelStore
 from app.registry.version_table import VersionTable
+from app.types import ServableId
 
 logger = logging.getLogger(__name__)
 
@@ -57,22 +65,34 @@ class OrderDesk:
         """
         return self.manager.catalog.table(name)
 
-    async def settle(self, order: Order) -> bool:
+    async def settle(
+        self, order: Order, *, after: ServableId | None = None, needs_store: bool = True
+    ) -> bool:
         """Bring the service in line, and return whether that was done within the order's wait.
+
+        Args:
+            order: Says how long to wait.
+            after: A version that may still drain; what has not ended cannot be loaded again.
+            needs_store: Whether nothing is done where the store cannot be seen.
 
         Raises:
             BatcherStoppedError: The service stops.
+            ServableNotReadyError: The look failed, or it saw nothing of the store.
         """
         try:
             async with asyncio.timeout(order.wait_s):
+                if after is not None:
+                    await self.manager.ended(after)
                 await self._keeper.look()
         except TimeoutError:
             return False
+        if needs_store and self.manager.look_fault is not None:
+            raise ServableNotReadyError(f"the store was not seen: {self.manager.look_fault}")
         return True
 
     async def versions(self, name: str) -> tuple[int, ...]:
-        """Return the versions of a model that the store has now, newest first."""
-        return await asyncio.to_thread(self._store.versions, name)
+        """Return the versions of a model that the store has now, newest first; or none."""
+        return await asyncio.to_thread(self._store.versions, name) if is_model_name(name) else ()
 
     async def write_label(self, table: LiveTable, label: str, version: int | None) -> bool:
         """Point a label at a version, or with None take it away; return whether that is news.
@@ -84,7 +104,7 @@ class OrderDesk:
             before = dict(table.labels)
             labels = await _written(set_label, self._store.root, table.name, label, version)
             if version is not None:
-                table.wishes.unloaded.discard(version)
+                table.wishes.prepared.discard(version)  # the label keeps it from here on
             self.manager.set_labels(table.name, labels)
         return before != labels
 
@@ -99,14 +119,26 @@ class OrderDesk:
         async with self._writing:
             before = table.plan
             plan = await _written(change_rollout, self._store.root, table.name, change)
-            self.manager.set_plan(table.name, plan, is_written=True)
+            self.manager.set_plan(table.name, plan)
         return before != table.plan
 
-    def no_version(self, table: LiveTable, version: int | str) -> ServableNotFoundError:
-        """Make the error of a version that the store does not have."""
-        known = ", ".join(map(str, table.on_disk)) or "none"
+    async def end_canary(self, table: LiveTable, version: int, reason: str) -> None:
+        """Keep in mind why a version is canary no longer; in memory where it cannot be written."""
+        end = CanaryEnd(version=version, reason=reason, ended_at=datetime.now(UTC))
+        try:
+            await self.write_plan(table, lambda plan: plan.with_ends(end))
+        except StoreNotWrittenError as error:
+            logger.error("end of canary not written", extra={"reason": str(error)})
+            table.unwritten_ends = (*table.unwritten_ends, end)
+            table.plan = table.plan.with_ends(end)
+
+    def no_version(
+        self, name: str, version: int | str, versions: Iterable[int]
+    ) -> ServableNotFoundError:
+        """Make the error of a version that is not among those of the store."""
+        known = ", ".join(map(str, versions)) or "none"
         return ServableNotFoundError(
-            f"the store has no version {version} of {table.name}; it has: {known}",
+            f"the store has no version {version} of {name}; it has: {known}",
             code="version_not_found",
         )
 

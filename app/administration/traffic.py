@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from datetime import UTC, datetime
+import contextlib
+from collections.abc import Mapping
+from typing import Any
 
 from app.administration.desk import LiveTable, OrderDesk
 from app.administration.orders import Order, Outcome
 from app.errors import ConflictError, ServableNotFoundError, StoreNotWrittenError
 from app.registry.rollout_plan import (
     LATEST,
-    CanaryEnd,
     CanaryPlan,
+    RolloutPlan,
     ShadowPlan,
     target_version,
 )
 from app.registry.version_table import STABLE
-
-logger = logging.getLogger(__name__)
 
 
 class TrafficOrders:
@@ -28,30 +27,59 @@ class TrafficOrders:
     Cancel: the wait ends; what was ordered goes on.
     """
 
-    def __init__(self, desk: OrderDesk) -> None:
-        """Take where orders are carried out."""
+    def __init__(self, desk: OrderDesk, thresholds: Mapping[str, Any]) -> None:
+        """Take where orders are carried out, and what ends a canary where an order does not say."""
         self._desk = desk
+        self._thresholds = thresholds
 
-    async def canary(self, name: str, plan: CanaryPlan, order: Order) -> Outcome:
+    async def canary(self, name: str, wanted: Mapping[str, Any], order: Order) -> Outcome:
         """Let another version answer a share of the requests that name none; share 0 ends it.
 
         A model whose newest version answers by default has its label ``stable`` set to that one:
         a canary that takes over by itself would be none. A canary that has ended begins anew.
 
+        Args:
+            name: The model.
+            wanted: Fields of a ``CanaryPlan``; thresholds that are left out are the settings'.
+            order: Who asks.
+
         Raises:
             ServableNotFoundError: There is no such model, version or label.
             ServableNotReadyError: No version answers by default.
             ConflictError: The target is the default version.
-            StoreNotWrittenError: ``rollouts.json`` or ``labels.json`` could not be written.
+            StoreNotWrittenError: ``rollouts.json`` or ``labels.json`` could not be written; then
+                nothing has changed.
         """
+        plan = CanaryPlan(**{**self._thresholds, **wanted})
         table = self._desk.table(name)
-        has_pinned = plan.share > 0 and await self._pin_stable(table, plan.target)
-        has_changed = await self._desk.write_plan(
-            table, lambda before: before.model_copy(update={"canary": plan, "ended": None})
+        default = table.require_default()
+        if plan.share > 0:
+            number = await self._require_target(table, plan.target)
+            # With `latest` the present version is the one to leave, once there is a newer one.
+            if plan.target != LATEST and number == default.number:
+                raise ConflictError(
+                    f"version {number} of {name} answers by default; "
+                    f"point {STABLE} at another version first"
+                )
+        replaced: list[RolloutPlan] = []
+
+        def replace(known: RolloutPlan) -> RolloutPlan:
+            replaced.append(known)
+            return known.model_copy(update={"canary": plan, "ended": ()})
+
+        table.unwritten_ends = ()
+        has_changed = await self._desk.write_plan(table, replace)
+        if plan.share > 0 and table.pinned is None:
+            try:
+                await self._desk.write_label(table, STABLE, default.number)
+            except StoreNotWrittenError:
+                with contextlib.suppress(StoreNotWrittenError):
+                    await self._desk.write_plan(table, lambda _: replaced[0])
+                raise
+        self._desk.log(
+            "canary", order, has_changed, model=name, target=plan.target, share=plan.share
         )
-        fields = {"target": plan.target, "share": plan.share}
-        self._desk.log("canary", order, has_changed or has_pinned, model=name, **fields)
-        return Outcome(has_changed or has_pinned, await self._desk.settle(order))
+        return Outcome(has_changed, await self._desk.settle(order))
 
     async def shadow(self, name: str, plan: ShadowPlan, order: Order) -> Outcome:
         """Let another version classify a share of the images once more; share 0 ends it.
@@ -64,42 +92,28 @@ class TrafficOrders:
         if plan.share > 0:
             await self._require_target(table, plan.target)
         has_changed = await self._desk.write_plan(
-            table, lambda before: before.model_copy(update={"shadow": plan})
+            table, lambda known: known.model_copy(update={"shadow": plan})
         )
-        fields = {"target": plan.target, "share": plan.share}
-        self._desk.log("shadow", order, has_changed, model=name, **fields)
+        self._desk.log(
+            "shadow", order, has_changed, model=name, target=plan.target, share=plan.share
+        )
         return Outcome(has_changed, await self._desk.settle(order))
 
     async def end_canary(self, name: str, version: int, reason: str) -> None:
-        """Keep in mind why a version is canary no longer; in memory where it cannot be written."""
-        end = CanaryEnd(version=version, reason=reason, ended_at=datetime.now(UTC))
-        table = self._desk.table(name)
-        try:
-            await self._desk.write_plan(table, lambda plan: plan.model_copy(update={"ended": end}))
-        except StoreNotWrittenError as error:
-            logger.error("end of canary not written", extra={"reason": str(error)})
-            plan = table.plan.model_copy(update={"ended": end})
-            self._desk.manager.set_plan(name, plan, is_written=False)
+        """Keep in mind why a version is canary no longer; of a model that is gone nothing."""
+        with contextlib.suppress(ServableNotFoundError):
+            await self._desk.end_canary(self._desk.table(name), version, reason)
 
-    async def _require_target(self, table: LiveTable, target: str) -> int | None:
+    async def _require_target(self, table: LiveTable, target: str) -> int:
+        if target == STABLE:
+            raise ConflictError(
+                f"{STABLE} of {table.name} is the version that answers by default; "
+                "name another version"
+            )
         versions = await self._desk.versions(table.name)
         number = target_version(target, table.labels, versions)
         if number is not None:
             return number
         if target.isdigit() or target == LATEST:
-            raise self._desk.no_version(table, target)
+            raise self._desk.no_version(table.name, target, versions)
         raise ServableNotFoundError(f"{table.name} has no label {target!r}", code="label_not_found")
-
-    async def _pin_stable(self, table: LiveTable, target: str) -> bool:
-        number = await self._require_target(table, target)
-        default = table.default
-        if default is None:
-            table.find(None, None)  # raises: says why nothing answers
-            raise AssertionError("a model without a default version answers nothing")
-        # With `latest` the present version is the one to leave, once there is a newer one.
-        if target != LATEST and number == default.number:
-            raise ConflictError(
-                f"version {number} of {table.name} answers by default; "
-                f"point {STABLE} at another version first"
-            )
-        return table.pinned is None and await self._desk.write_label(table, STABLE, default.number)

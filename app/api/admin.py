@@ -27,7 +27,7 @@ from app.api.openapi import (
 )
 from app.api.query import parse_query, query_parameters
 from app.api.record import record_of
-from app.registry.rollout_plan import LATEST, CanaryPlan, ShadowPlan
+from app.registry.rollout_plan import LATEST, ShadowPlan
 
 router = APIRouter(
     prefix="/v1/admin",
@@ -37,13 +37,14 @@ router = APIRouter(
 )
 
 Q = TypeVar("Q", bound="WaitQuery")
+S = TypeVar("S", bound=BaseModel)
 
 _MODEL = "/models/{name}"
 _LABEL = _MODEL + "/labels/{label}"
 _CODES = (*ACCESS_CODES, "invalid_request", "internal", "draining")
 _MODEL_CODES = (*_CODES, "model_not_found", "not_ready")
 _WRITE_CODES = (*_MODEL_CODES, "version_not_found", "malformed_request", "upload_too_large",
-                "store_not_written")  # fmt: skip
+                "store_not_written", "deadline_exceeded")  # fmt: skip
 
 
 class WaitQuery(BaseModel):
@@ -117,16 +118,17 @@ async def unload_version(request: Request) -> Response:
     _LABEL,
     summary="Set a label",
     response_model=AdminResponse,
-    responses=_answers(*_WRITE_CODES),
+    responses=_answers(*_WRITE_CODES, "conflict"),
     openapi_extra=_described(WaitQuery, "name", "label", body=json_body(LabelRequest)),
 )
 async def set_label(request: Request) -> Response:
-    """Point a label at a version, which is loaded for it; `stable` is the default version.
+    """Point a label at a version; `stable` is the one that answers by default.
 
-    Written to the store: every server that shares it follows.
+    A version that does not serve yet is loaded first. With 202 it still loads, and nothing is
+    labelled: order it again. Written to the store: every server that shares it follows.
     """
     name, order, _ = _take(request, WaitQuery)
-    wanted = await read_json(request, LabelRequest)
+    wanted = await _read_body(request, LabelRequest)
     label = request.path_params["label"]
     orders = lifecycle_of(request).version_orders
     return _answer(request, await orders.label(name, label, wanted.version, order), name)
@@ -157,8 +159,9 @@ async def remove_label(request: Request) -> Response:
 async def roll_back(request: Request) -> Response:
     """Let the previous default version answer again, and stay with it: sets the label `stable`.
 
-    At once while that version is kept warm (`KERASERVE_KEEP_WARM_S`). Once it is done, asking again
-    changes nothing.
+    At once while that version is kept warm (`KERASERVE_KEEP_WARM_S`), else once it is loaded: with
+    202 and `changed` false, order it again. The version that is left is canary no longer. Once it
+    is done, asking again changes nothing.
     """
     name, order, _ = _take(request, WaitQuery)
     return _answer(request, await lifecycle_of(request).version_orders.roll_back(name, order), name)
@@ -193,10 +196,10 @@ async def set_canary(request: Request) -> Response:
     its default version. Written to the store.
     """
     name, order, _ = _take(request, WaitQuery)
-    wanted = await read_json(request, CanaryRequest)
-    lifecycle = lifecycle_of(request)
-    plan = CanaryPlan(**lifecycle.canary_thresholds | wanted.model_dump(exclude_none=True))
-    return _answer(request, await lifecycle.traffic_orders.canary(name, plan, order), name)
+    wanted = await _read_body(request, CanaryRequest)
+    fields = wanted.model_dump(exclude_none=True)
+    outcome = await lifecycle_of(request).traffic_orders.canary(name, fields, order)
+    return _answer(request, outcome, name)
 
 
 @router.delete(
@@ -209,8 +212,8 @@ async def set_canary(request: Request) -> Response:
 async def end_canary(request: Request) -> Response:
     """Let the default version answer everything again, also where a setting says otherwise."""
     name, order, _ = _take(request, WaitQuery)
-    plan = CanaryPlan(target=LATEST, share=0)
-    outcome = await lifecycle_of(request).traffic_orders.canary(name, plan, order)
+    fields = {"target": LATEST, "share": 0}
+    outcome = await lifecycle_of(request).traffic_orders.canary(name, fields, order)
     return _answer(request, outcome, name)
 
 
@@ -228,7 +231,7 @@ async def set_shadow(request: Request) -> Response:
     agrees. Written to the store.
     """
     name, order, _ = _take(request, WaitQuery)
-    plan = await read_json(request, ShadowPlan)
+    plan = await _read_body(request, ShadowPlan)
     outcome = await lifecycle_of(request).traffic_orders.shadow(name, plan, order)
     return _answer(request, outcome, name)
 
@@ -253,6 +256,11 @@ def _take(request: Request, schema: type[Q]) -> tuple[str, Order, Q]:
     query = parse_query(request.scope["query_string"], schema)
     order = Order(caller.name, record_of(request.scope).request_id, query.wait_s)
     return request.path_params.get("name", ""), order, query
+
+
+async def _read_body(request: Request, schema: type[S]) -> S:
+    timeout_s = lifecycle_of(request).request_policy.request_timeout_s
+    return await read_json(request, schema, timeout_s)
 
 
 def _answer(request: Request, outcome: Outcome, name: str | None = None) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas import ModelSummary, RequestId
-from app.registry.rollout_plan import Target
+from app.registry.rollout_plan import LatencyRatio, Share, Target, WindowSize
 
 
 class LabelRequest(BaseModel):
@@ -22,17 +22,17 @@ class CanaryRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     target: Target = Field(description="A version, a label, or `latest`.", examples=["3"])
-    share: float = Field(
-        ge=0, le=1, description="Of the requests that name no version, 0..1.", examples=[0.05]
+    share: Share = Field(description="Of the requests that name no version, 0..1.", examples=[0.05])
+    max_error_rate: Share | None = Field(
+        None,
+        description="Where the share of its requests that fail is by more than this above that of "
+        "the default version, it ends.",
     )
-    max_error_rate: float | None = Field(
-        None, ge=0, le=1, description="Above this share of failed requests it ends."
+    max_latency_ratio: LatencyRatio | None = Field(
+        None, description="Above this multiple of the default version's p95 it ends."
     )
-    max_latency_ratio: float | None = Field(
-        None, ge=1, description="Above this multiple of the default version's p95 it ends."
-    )
-    min_requests: int | None = Field(
-        None, ge=1, le=500, description="Nothing is concluded from fewer requests."
+    min_requests: WindowSize | None = Field(
+        None, description="Nothing is concluded from fewer requests."
     )
 
 

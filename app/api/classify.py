@@ -42,7 +42,7 @@ from app.errors import BatcherStoppedError, InvalidRequestError, ServingError
 from app.inference.policy import RequestPolicy
 from app.inference.records import Classification, ClassifyOptions, StageTiming
 from app.lifecycle import Lifecycle
-from app.rollout.director import Choice
+from app.rollout.choice import Choice
 
 router = APIRouter(
     route_class=DirectRoute, tags=["classify"], generate_unique_id_function=operation_id
@@ -158,7 +158,9 @@ def _admit(
         if "top_k" in query.model_fields_set:
             raise InvalidRequestError(f"top_k is {top_k}; {live.id} has {classes} classes.")
         top_k = classes
-    return choice, ClassifyOptions(top_k, record.arrived_s + timeout_s, query.priority)
+    deadline_s = record.arrived_s + timeout_s
+    has_own_deadline = query.timeout_ms is not None
+    return choice, ClassifyOptions(top_k, deadline_s, query.priority, has_own_deadline)
 
 
 def _sticky_key(request: Request, policy: RequestPolicy) -> str | None:

@@ -161,6 +161,7 @@ def _shadow(status: ShadowStatus) -> ShadowSummary:
         **status.plan.model_dump(),
         state=status.state,
         version=status.version,
+        reason=status.reason,
         compared=status.compared,
         agreement=status.agreement,
         mean_score_difference=status.mean_score_difference,

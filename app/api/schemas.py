@@ -173,9 +173,13 @@ class CanarySummary(CanaryPlan):
     state: RolloutState = Field(description="Whether it does.")
     version: int | None = Field(description="The version that is tried.")
     reason: str | None = Field(description="Why it waits, or why it has ended.")
-    requests: int = Field(description="Its last requests, 500 at most.")
-    error_rate: float = Field(description="Share of them that failed, 0..1.")
-    p95_ms: float | None = Field(description="Of the others: queue and execution.")
+    requests: int | None = Field(
+        description="Its last requests, 500 at most; null unless it is ACTIVE."
+    )
+    error_rate: float | None = Field(description="Share of them that failed, 0..1.")
+    p95_ms: float | None = Field(
+        description="Of those with one image that were answered: queue and execution."
+    )
     stable_p95_ms: float | None = Field(description="The same of the default version.")
 
 
@@ -184,6 +188,7 @@ class ShadowSummary(ShadowPlan):
 
     state: RolloutState = Field(description="Whether it does.")
     version: int | None = Field(description="The version that is compared.")
+    reason: str | None = Field(description="Why it waits.")
     compared: int = Field(description="Images that both versions classified.")
     agreement: float | None = Field(description="Share of them with the same first label, 0..1.")
     mean_score_difference: float | None = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +64,7 @@ def add_admin_commands(model_commands: Any) -> None:
         command.add_argument(
             "target", metavar="TARGET", nargs="?", help="a version, a label, or latest"
         )
-        command.add_argument("share", metavar="SHARE", nargs="?", type=float, help="0 to 1")
+        command.add_argument("share", metavar="SHARE", nargs="?", type=_number, help="0 to 1")
         command.add_argument("--off", action="store_true", help="end it")
         if name == "canary":
             _add_thresholds(command)
@@ -77,11 +78,28 @@ def add_admin_commands(model_commands: Any) -> None:
 def _add_thresholds(command: argparse.ArgumentParser) -> None:
     # What they mean and their defaults are the server's: CanaryPlan and its settings.
     for flag, kind, text in (
-        ("--max-error-rate", float, "share of failed requests above which it ends, 0 to 1"),
-        ("--max-latency-ratio", float, "multiple of the default version's p95 above which it ends"),
+        (
+            "--max-error-rate",
+            _number,
+            "share of failed requests above the default version's at which it ends, 0 to 1",
+        ),
+        (
+            "--max-latency-ratio",
+            _number,
+            "multiple of the default version's p95 above which it ends",
+        ),
         ("--min-requests", int, "requests before anything is concluded, 1 to 500"),
     ):
-        command.add_argument(flag, type=kind, help=f"{text}; default: the server's setting")
+        command.add_argument(
+            flag, metavar="N", type=kind, help=f"{text}; default: the server's setting"
+        )
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # argparse says which argument it is
+        raise ValueError(text)
+    return number
 
 
 def _command(commands: Any, name: str, help_text: str, description: str | None = None) -> Any:
@@ -97,8 +115,10 @@ def _command(commands: Any, name: str, help_text: str, description: str | None =
 
 def add_server_options(command: argparse.ArgumentParser, *, is_asked: bool = True) -> None:
     """Add ``--url`` and ``--key-file``; ``is_asked``: a server is asked in any case."""
-    shown = f"{_URL_VARIABLE}, default: {DEFAULT_URL}" if is_asked else "else the store is written"
-    command.add_argument("--url", metavar="URL", help=f"address of the server [{shown}]")
+    shown = f"default: {DEFAULT_URL}" if is_asked else "without, the store is written"
+    command.add_argument(
+        "--url", metavar="URL", help=f"address of the server [{_URL_VARIABLE}, {shown}]"
+    )
     command.add_argument(
         "--key-file",
         type=Path,
@@ -120,8 +140,20 @@ def _send(
     for model in answer["models"]:
         _print_model(model)
     if not answer["settled"]:
-        print("the server still loads; `keraserve models status` tells how it goes on")
+        print(
+            "the server still loads; `keraserve models status` tells how it goes on, and the same"
+        )
+        print("order once more waits for it")
     return 0
+
+
+def is_for_server(options: argparse.Namespace) -> bool:
+    """Tell whether a command that can do either is meant for a server, or for a folder."""
+    if options.url is not None and options.model_dir is not None:
+        raise SettingsError("give --url or --model-dir, not both")
+    return options.url is not None or (
+        options.model_dir is None and bool(os.environ.get(_URL_VARIABLE))
+    )
 
 
 def order_label(options: argparse.Namespace) -> int:
@@ -149,10 +181,10 @@ def _reload(options: argparse.Namespace) -> int:
 
 def _set_share(options: argparse.Namespace) -> int:
     path = f"/models/{quote(options.name, safe='')}/{options.action}"
+    if options.off != (options.target is None) or options.off != (options.share is None):
+        raise SettingsError("give a target and a share, or --off")
     if options.off:
         return _send(options, "DELETE", path)
-    if options.target is None or options.share is None:
-        raise SettingsError("give a target and a share, or --off")
     body = {"target": options.target, "share": options.share}
     thresholds = ("max_error_rate", "max_latency_ratio", "min_requests")
     given = {
@@ -187,7 +219,7 @@ def _ask(
     try:
         response = httpx.request(
             method,
-            httpx.URL(url).join(path).copy_merge_params(query),
+            httpx.URL(url.rstrip("/") + path).copy_merge_params(query),
             json=body,
             headers=_headers(options),
             timeout=wait_s + _ANSWER_S,
@@ -210,11 +242,13 @@ def _headers(options: argparse.Namespace) -> dict[str, str]:
     key = os.environ.get(COMMAND_LINE_KEY)
     if options.key_file is not None:
         try:
-            key = options.key_file.read_text(encoding="utf-8").strip()
+            key = options.key_file.read_text(encoding="ascii").strip()
         except OSError as error:
             raise RequestFailedError(
                 f"{options.key_file} cannot be read: {error.strerror} (--key-file)"
             ) from error
+        except UnicodeDecodeError as error:
+            raise RequestFailedError(f"{options.key_file} holds no key (--key-file)") from error
     if key and not (key.isascii() and key.isprintable()):
         raise RequestFailedError("the API key has characters that no key has")
     return {"Authorization": f"Bearer {key}"} if key else {}
@@ -234,7 +268,9 @@ def _print_model(model: Mapping[str, Any]) -> None:
 
 
 def _share_text(share: Mapping[str, Any]) -> str:
-    text = f"{share['target']} at {share['share']:.0%}, {share['state']}"
+    if share["state"] == "OFF":
+        return "off"
+    text = f"{share['target']} at {share['share'] * 100:g} %, {share['state']}"
     if share.get("reason"):
         text += f": {share['reason']}"
     if share.get("agreement") is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.artifacts.checksums import verify_files
-from app.commands.admin import add_server_options, order_label
+from app.commands.admin import add_server_options, is_for_server, order_label
 from app.errors import ArtifactError
 from app.registry.labels import set_label
 from app.registry.store import ModelStore
@@ -125,7 +125,7 @@ def _check_model(options: argparse.Namespace) -> int:
 def _label_version(options: argparse.Namespace) -> int:
     if (options.version is None) != options.remove:
         raise SettingsError("give a version, or --remove")
-    if options.url is not None:
+    if is_for_server(options):
         return order_label(options)
     root, name = _store_root(options.model_dir), options.name
     versions = ModelStore(root).versions(name)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import TypeVar
 
-from app.errors import QueueFullError
+from app.errors import DecodeQueueFullError
 from app.types import Clock
 
 T = TypeVar("T")
@@ -39,10 +39,10 @@ class DecodePool:
         """Return what ``decode`` returns, and the seconds it took in its thread.
 
         Raises:
-            QueueFullError: ``max_pending`` uploads are already waiting.
+            DecodeQueueFullError: ``max_pending`` uploads are already waiting.
         """
         if self._pending >= self._max_pending:
-            raise QueueFullError(
+            raise DecodeQueueFullError(
                 f"{self._pending} uploads wait to be decoded, the limit is {self._max_pending} "
                 "(KERASERVE_MAX_QUEUE_SIZE).",
                 retry_after_s=max(1.0, self._pending * (self._mean_s or 0.0) / self._thread_count),

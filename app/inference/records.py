@@ -15,11 +15,14 @@ class ClassifyOptions:
         top_k: Labels per answer, 1..K.
         deadline_s: When the answer is worthless, on the event loop's clock (``loop.time()``).
         priority: ``interactive`` goes before ``bulk`` when a batch is formed.
+        has_own_deadline: Whether the caller set the deadline: how the server does cannot be told
+            by it.
     """
 
     top_k: int
     deadline_s: float
     priority: Priority = "interactive"
+    has_own_deadline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

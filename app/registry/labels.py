@@ -18,11 +18,15 @@ from pydantic import Field, StringConstraints, TypeAdapter
 from app.artifacts.manifest import NAME_PATTERN
 from app.errors import ArtifactError
 from app.json_file import JsonFile
+from app.registry.model_names import require_model_name
+from app.registry.rollout_plan import LATEST
 
 LABELS_FILE = "labels.json"
 
 LABEL_PATTERN = r"^[a-z][a-z0-9_-]{0,62}$"
 """Begins with a letter, so that no label looks like a version."""
+
+LABEL_RULE = f"it must match {LABEL_PATTERN}, and not be {LATEST}"
 
 Labels = Mapping[str, Mapping[str, int]]
 """Version numbers by label, by model."""
@@ -33,6 +37,11 @@ _CONTENT: TypeAdapter[dict[str, dict[str, int]]] = TypeAdapter(
         dict[Annotated[str, StringConstraints(pattern=LABEL_PATTERN)], Annotated[int, Field(ge=1)]],
     ]
 )
+
+
+def is_label(text: str) -> bool:
+    """Tell whether a text can be a label; ``latest`` is a target's word for the newest version."""
+    return re.fullmatch(LABEL_PATTERN, text) is not None and text != LATEST
 
 
 def read_labels(root: Path) -> dict[str, dict[str, int]]:
@@ -59,11 +68,12 @@ def set_label(root: Path, name: str, label: str, version: int | None) -> dict[st
         The labels of the model as they are now.
 
     Raises:
-        ArtifactError: The label is no name, or the file cannot be read or written; then nothing
-            has changed.
+        ArtifactError: The model or the label is no name, or the file cannot be read or written;
+            then nothing has changed.
     """
-    if not re.fullmatch(LABEL_PATTERN, label):
-        raise ArtifactError(f"{label!r} cannot be a label, it must match {LABEL_PATTERN}")
+    require_model_name(name)
+    if not is_label(label):
+        raise ArtifactError(f"{label!r} cannot be a label: {LABEL_RULE}")
     with _file(root).locked():
         labels = read_labels(root)
         of_model = labels.setdefault(name, {})

@@ -21,6 +21,7 @@ from app.registry.store_view import Sight, StoreView
 from app.registry.version_entry import LOADING_STATES, VersionEntry
 from app.registry.version_policy import VersionPolicy, class_difference
 from app.registry.version_table import VersionTable
+from app.registry.wishes import Wishes
 from app.types import ServableId, ServableState
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class ServableManager(Generic[L]):
     Default: the highest AVAILABLE version of a model, but for none above the one that the label
         ``stable`` pins; changed by its ``VersionTable`` alone, in one step between two calls of
         ``resolve``.
+    Store: where a look could not see it, ``look_fault`` says why; what serves goes on.
     Failure: whatever is wrong with a version makes it FAILED with a reason. Under ``Latest`` the
         next older version on disk is tried, until enough are AVAILABLE or none is left. It is tried
         again when its folder has changed. No fault of a version or a model keeps others from being
@@ -92,7 +94,9 @@ class ServableManager(Generic[L]):
         self._has_looked = False
         self._is_overtaken = False  # labels or plans were written while the store was looked at
         self._in_addition: set[str] = set()  # models that are served though no policy names them
-        self._ending: set[asyncio.Task[None]] = set()
+        self._wishes: dict[str, Wishes] = {}  # by model; they outlast its table
+        self.look_fault: str | None = None
+        self._ending: dict[ServableId, asyncio.Task[None]] = {}
         self.catalog = ModelCatalog[L](default_model, store.root)
         self._tables = self.catalog.tables
 
@@ -102,21 +106,10 @@ class ServableManager(Generic[L]):
         Called again and again, by one task. Raises nothing but its own cancellation: faults become
         FAILED and ``unready_reasons``.
         """
-        self._is_overtaken = False
-        try:
-            sights = await asyncio.to_thread(
-                self._view.look, self._failed(), frozenset(self._in_addition)
-            )
-        except ArtifactError as error:
-            self._not_listed(str(error))
-            return
-        except OSError as error:  # of a network file system, perhaps for a moment
-            self._not_listed(f"{error.filename or self._store.root}: {error.strerror}")
-            return
-        self.catalog.fault = None
+        sights = await self._look()
         for sight in sights:
             self._take_in(sight)
-        if not sights:  # gone, or not yet there
+        if not sights:
             return
         self._has_looked = True
         self._forget_models({sight.name for sight in sights})
@@ -132,6 +125,24 @@ class ServableManager(Generic[L]):
             for gone in table.forget_missing():
                 self._on_state(gone.stored.id, None)
         self._warn_of_missing_default()
+
+    async def _look(self) -> list[Sight]:
+        """Return what the store shows; nothing where it cannot be seen."""
+        self._is_overtaken = False
+        try:
+            sights = await asyncio.to_thread(
+                self._view.look, self._failed(), frozenset(self._in_addition)
+            )
+        except ArtifactError as error:
+            self._not_listed(str(error))
+            return []
+        except OSError as error:  # of a network file system, perhaps for a moment
+            self._not_listed(f"{error.filename or self._store.root}: {error.strerror}")
+            return []
+        self.catalog.fault = self.look_fault = None
+        if not any(sight.on_disk for sight in sights):  # gone, or not yet there
+            self._saw_nothing(f"{self._store.root} shows no version (KERASERVE_MODEL_DIR)")
+        return sights
 
     def _forget_models(self, seen: Collection[str]) -> None:
         """Drop the models that are not in the store any more, and of which nothing serves."""
@@ -152,6 +163,12 @@ class ServableManager(Generic[L]):
         if reason != self.catalog.fault:  # said once
             logger.error("store not listed", extra={"reason": reason})
         self.catalog.fault = reason
+        self._saw_nothing(reason)
+
+    def _saw_nothing(self, reason: str) -> None:
+        self.look_fault = reason
+        for table in self._tables.values():  # to unload something takes no store
+            self._end_superseded(table, is_store_seen=False)
 
     def _failed(self) -> dict[ServableId, Signature]:
         return {
@@ -165,7 +182,11 @@ class ServableManager(Generic[L]):
         table = self._tables.get(sight.name)
         if table is None:
             table = self._tables[sight.name] = VersionTable[L](
-                sight.name, sight.policy, keep_warm_s=self._keep_warm_s, clock=self._clock
+                sight.name,
+                sight.policy,
+                keep_warm_s=self._keep_warm_s,
+                clock=self._clock,
+                wishes=self._wishes.setdefault(sight.name, Wishes()),
             )
             # Who serves already does not become unready by a model that comes later and is broken.
             is_late = self._takes_all_models and self._has_looked
@@ -173,8 +194,8 @@ class ServableManager(Generic[L]):
         table.on_disk, table.store_fault = sight.on_disk, sight.fault
         # A store that shows nothing says nothing of labels, one seen too early what they were.
         if (sight.on_disk or not table.has_live) and not self._is_overtaken:
-            if sight.plan is not None and not table.is_plan_unwritten:
-                table.plan = sight.plan
+            if sight.plan is not None:
+                table.plan = sight.plan.with_ends(*table.unwritten_ends)
             if sight.labels is not None:
                 table.set_labels(sight.labels)
         for entry in table.entries:
@@ -183,14 +204,12 @@ class ServableManager(Generic[L]):
                 entry.reason = None
                 self._move(table, entry, ServableState.START)
 
-    def _end_superseded(self, table: VersionTable[L]) -> None:
-        for entry in table.superseded():
+    def _end_superseded(self, table: VersionTable[L], *, is_store_seen: bool = True) -> None:
+        for entry in table.superseded(is_store_seen=is_store_seen):
             live, entry.live = entry.live, None
             assert live is not None, "set exactly while AVAILABLE"
             self._move(table, entry, ServableState.DRAINING)
-            ending = asyncio.create_task(self._unload(table, entry, live))
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+            self._ending[entry.stored.id] = asyncio.create_task(self._unload(table, entry, live))
 
     def _add(self, table: VersionTable[L], number: int) -> VersionEntry[L]:
         entry = table.get(number)
@@ -286,14 +305,17 @@ class ServableManager(Generic[L]):
         self._is_overtaken = True
         self.catalog.table(name).set_labels(labels)
 
-    def set_plan(self, name: str, plan: RolloutPlan, *, is_written: bool) -> None:
-        """Take over a plan at once; a look in hand does not undo it.
-
-        Where it could not be written, what the store says does not undo it either.
-        """
+    def set_plan(self, name: str, plan: RolloutPlan) -> None:
+        """Take over a plan that was just written, at once; a look in hand does not undo it."""
         self._is_overtaken = True
         table = self.catalog.table(name)
-        table.plan, table.is_plan_unwritten = self._view.complete(name, plan), not is_written
+        table.plan = self._view.complete(name, plan).with_ends(*table.unwritten_ends)
+
+    async def ended(self, servable_id: ServableId) -> None:
+        """Wait until a version that drains has ended; at once for any other."""
+        ending = self._ending.get(servable_id)
+        if ending is not None:
+            await asyncio.wait([ending])
 
     async def unload_all(self) -> None:
         """End every version, all concurrently; one that cannot end properly becomes FAILED.
@@ -309,7 +331,7 @@ class ServableManager(Generic[L]):
                     ending.append(self._unload(table, entry, live))
                 elif entry.state is ServableState.START:
                     self._move(table, entry, ServableState.END)
-        await asyncio.gather(*ending, *self._ending)
+        await asyncio.gather(*ending, *self._ending.values())
 
     async def _unload(self, table: VersionTable[L], entry: VersionEntry[L], live: L) -> None:
         try:
@@ -318,3 +340,5 @@ class ServableManager(Generic[L]):
             self._fail(table, entry, error)
         else:
             self._move(table, entry, ServableState.END)
+        finally:
+            self._ending.pop(entry.stored.id, None)

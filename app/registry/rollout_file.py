@@ -15,6 +15,7 @@ from pydantic import StringConstraints, TypeAdapter
 from app.artifacts.manifest import NAME_PATTERN
 from app.errors import ArtifactError
 from app.json_file import JsonFile
+from app.registry.model_names import require_model_name
 from app.registry.rollout_plan import NO_ROLLOUT, RolloutPlan
 
 ROLLOUTS_FILE = "rollouts.json"
@@ -41,8 +42,10 @@ def change_rollout(
     Several processes may do so at once: each reads what the one before has written.
 
     Raises:
-        ArtifactError: The file cannot be read or written; then nothing has changed.
+        ArtifactError: The name cannot be a model's, or the file cannot be read or written; then
+            nothing has changed.
     """
+    require_model_name(name)
     file = _file(root)
     with file.locked():
         plans = file.read() or {}

@@ -18,6 +18,12 @@ TARGET_PATTERN = r"^([1-9][0-9]{0,17}|[a-z][a-z0-9_-]{0,62})$"
 """A version, a label, or ``latest``."""
 
 Target = Annotated[str, StringConstraints(pattern=TARGET_PATTERN)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+LatencyRatio = Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)]
+WindowSize = Annotated[int, Field(ge=1, le=500)]
+
+_MOST_ENDS = 16
+"""So many versions that have ended are remembered: those of before are hardly on disk any more."""
 
 
 class _Plan(BaseModel):
@@ -28,7 +34,7 @@ class ShadowPlan(_Plan):
     """Images that another version classifies once more, for comparison alone."""
 
     target: Target = Field(description="A version, a label, or `latest`.", examples=["canary"])
-    share: float = Field(ge=0, le=1, description="Of the images, 0..1; 0 is none.", examples=[0.1])
+    share: Share = Field(description="Of the images, 0..1; 0 is none.", examples=[0.1])
 
 
 class CanaryPlan(_Plan):
@@ -38,20 +44,18 @@ class CanaryPlan(_Plan):
     """
 
     target: Target = Field(description="A version, a label, or `latest`.", examples=["3"])
-    share: float = Field(
-        ge=0, le=1, description="Of the requests that name no version, 0..1.", examples=[0.05]
-    )
+    share: Share = Field(description="Of the requests that name no version, 0..1.", examples=[0.05])
     # One failure in twenty is far above what any healthy version shows, and a hundred requests
     # tell it from one that fails by chance.
-    max_error_rate: float = Field(
-        0.05, ge=0, le=1, description="Above this share of failed requests it ends."
+    max_error_rate: Share = Field(
+        0.05,
+        description="Where the share of its requests that fail is by more than this above that of "
+        "the stable version, it ends.",
     )
-    max_latency_ratio: float = Field(
-        2.0, ge=1, description="Above this multiple of the stable version's p95 it ends."
+    max_latency_ratio: LatencyRatio = Field(
+        2.0, description="Above this multiple of the stable version's p95 it ends."
     )
-    min_requests: int = Field(
-        100, ge=1, le=500, description="Nothing is concluded from fewer requests."
-    )
+    min_requests: WindowSize = Field(100, description="Nothing is concluded from fewer requests.")
 
 
 class CanaryEnd(_Plan):
@@ -68,12 +72,22 @@ class RolloutPlan(_Plan):
     Attributes:
         canary: Requests answered by another version; None where nobody said anything.
         shadow: Images classified once more; None where nobody said anything.
-        ended: The canary that did not hold what it promised, and is not tried again.
+        ended: The versions that did not hold what they promised, and are not tried again.
     """
 
     canary: CanaryPlan | None = None
     shadow: ShadowPlan | None = None
-    ended: CanaryEnd | None = None
+    ended: tuple[CanaryEnd, ...] = ()
+
+    def end_of(self, version: int) -> CanaryEnd | None:
+        """Return why a version is canary no longer; None where it may be one."""
+        return next((end for end in self.ended if end.version == version), None)
+
+    def with_ends(self, *ends: CanaryEnd) -> RolloutPlan:
+        """Return this plan with more versions that have ended."""
+        versions = {end.version for end in ends}
+        kept = (end for end in self.ended if end.version not in versions)
+        return self.model_copy(update={"ended": (*kept, *ends)[-_MOST_ENDS:]})
 
     def over(self, default: RolloutPlan | None) -> RolloutPlan:
         """Return this plan, with the settings' where nothing was said here."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.artifacts.manifest import NAME_PATTERN, Manifest, read_manifest
 from app.errors import ArtifactError
+from app.registry.model_names import is_model_name
 from app.types import ServableId
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class ModelStore:
         return tuple(sorted(name for name in names if self._can_name_a_model(name)))
 
     def _can_name_a_model(self, name: str) -> bool:
-        if re.fullmatch(NAME_PATTERN, name):
+        if is_model_name(name):
             return True
         if name not in self._warned:  # said once
             self._warned.add(name)

@@ -8,7 +8,7 @@ from typing import Generic
 
 from app.errors import ConflictError, ServableNotFoundError, ServableNotReadyError
 from app.registry.loader import L
-from app.registry.rollout_plan import NO_ROLLOUT, RolloutPlan, target_version
+from app.registry.rollout_plan import NO_ROLLOUT, CanaryEnd, RolloutPlan, target_version
 from app.registry.status import ModelStatus, VersionStatus
 from app.registry.store import StoredVersion
 from app.registry.version_entry import LOADING_STATES, VersionEntry, now
@@ -35,7 +35,7 @@ class VersionTable(Generic[L]):
         is_required: Whether the service is unready without it.
         wishes: What an administrator asked for beside policy and labels.
         plan: What its traffic is meant to do.
-        is_plan_unwritten: Whether the store could not be told so.
+        unwritten_ends: Of canaries, that the store could not be told of.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class VersionTable(Generic[L]):
         *,
         keep_warm_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        wishes: Wishes | None = None,
     ) -> None:
         """Begin without any entry.
 
@@ -58,15 +59,16 @@ class VersionTable(Generic[L]):
             keep_warm_s: How long a version that was the default goes on serving after another one
                 has taken over, so that going back takes no loading.
             clock: Monotonic seconds.
+            wishes: What was asked for before; they outlast the table.
         """
         self.name = name
         self.policy = policy
         self.on_disk = on_disk
         self.store_fault = store_fault
         self.is_required = True
-        self.wishes = Wishes()
+        self.wishes = Wishes() if wishes is None else wishes
         self.plan: RolloutPlan = NO_ROLLOUT
-        self.is_plan_unwritten = False
+        self.unwritten_ends: tuple[CanaryEnd, ...] = ()
         self._labels: dict[str, int] = {}
         self._entries: dict[int, VersionEntry[L]] = {}
         self._default: VersionEntry[L] | None = None
@@ -126,7 +128,12 @@ class VersionTable(Generic[L]):
             self.on_disk,
             failed=[*failed, *self.wishes.unloaded],
             pinned=self.pinned,
-            labelled=[*labelled, *self.wishes.loaded, *self._targeted()],
+            labelled=[
+                *labelled,
+                *self.wishes.loaded,
+                *self.wishes.prepared,
+                *self._targeted(),
+            ],
         )
 
     def _targeted(self) -> list[int]:
@@ -151,25 +158,26 @@ class VersionTable(Generic[L]):
                 return number
         return None
 
-    def superseded(self) -> list[VersionEntry[L]]:
+    def superseded(self, *, is_store_seen: bool = True) -> list[VersionEntry[L]]:
         """Return the entries that serve although others are wanted in their place, and serve.
 
-        None while the store shows no version or cannot be read: what is in memory may be all that
-        is left of it. The default only where another one can be it. All where the model is off.
+        The default only where another one can be it. All where the model is off. While the store
+        shows no version or cannot be read, only what was unloaded: what is in memory may be all
+        that is left.
         """
+        serving = [entry for entry in self.entries if entry.state is ServableState.AVAILABLE]
         if self.wishes.is_off:
-            return [entry for entry in self.entries if entry.state is ServableState.AVAILABLE]
-        wanted = self.wanted()
-        if not self.on_disk or self.store_fault is not None:
-            return []
-        if not any(self._is_available(number) for number in wanted):
+            return serving
+        wanted = set(self.wanted())
+        if not is_store_seen or not self.on_disk or self.store_fault is not None:
+            wanted = {entry.number for entry in serving} - self.wishes.unloaded
+        if not any(entry.number in wanted for entry in serving):
             return []
         has_heir = any(entry.number in wanted for entry in self._eligible())
         return [
             entry
-            for entry in self.entries
-            if entry.state is ServableState.AVAILABLE
-            and entry.number not in wanted
+            for entry in serving
+            if entry.number not in wanted
             and (entry is not self._default or has_heir)
             and not self._is_kept_warm(entry)
         ]
@@ -177,10 +185,6 @@ class VersionTable(Generic[L]):
     def _is_kept_warm(self, entry: VersionEntry[L]) -> bool:
         is_previous = entry is self._previous and self._clock() < self._previous_until_s
         return is_previous and entry.number not in self.wishes.unloaded
-
-    def _is_available(self, number: int) -> bool:
-        entry = self._entries.get(number)
-        return entry is not None and entry.state is ServableState.AVAILABLE
 
     def forget_missing(self) -> list[VersionEntry[L]]:
         """Drop the entries of versions that neither serve nor are on disk any more; return them."""
@@ -220,10 +224,20 @@ class VersionTable(Generic[L]):
     def _eligible(self) -> Iterator[VersionEntry[L]]:
         """Yield the versions that can be the default, best first."""
         for entry in self.entries:
-            if entry.state is ServableState.AVAILABLE and (
-                self.pinned is None or entry.number <= self.pinned
-            ):
+            is_serving = entry.state is ServableState.AVAILABLE
+            is_low_enough = self.pinned is None or entry.number <= self.pinned
+            if is_serving and is_low_enough and entry.number not in self.wishes.unloaded:
                 yield entry
+
+    def require_default(self) -> VersionEntry[L]:
+        """Return the entry that answers where no version is asked for.
+
+        Raises:
+            ServableNotReadyError: None can; says why.
+        """
+        if self._default is None:
+            raise ServableNotReadyError(f"{self.name} is not ready: {self.why_unready()}")
+        return self._default
 
     def has_heir(self, version: int) -> bool:
         """Whether another version than this one is there, or on disk, that could be the default."""
@@ -242,9 +256,7 @@ class VersionTable(Generic[L]):
             ServableNotReadyError: There is no default version to leave.
             ConflictError: There is nothing older, or nobody knows any more what was before.
         """
-        if self._default is None:
-            raise ServableNotReadyError(f"{self.name} is not ready: {self.why_unready()}")
-        present, before = self._default.number, self._previous
+        present, before = self.require_default().number, self._previous
         if before is not None and before.number > present and self.pinned == present:
             return None
         out = set(self.wishes.unloaded)
@@ -296,9 +308,7 @@ class VersionTable(Generic[L]):
     def _find_labelled(self, label: str | None) -> VersionEntry[L]:
         if label not in (None, STABLE):
             return self._find_version(self._labelled(label))
-        if self._default is None:
-            raise ServableNotReadyError(f"{self.name} is not ready: {self.why_unready()}")
-        return self._default
+        return self.require_default()
 
     def _labelled(self, label: str) -> int:
         number = self._labels.get(label)

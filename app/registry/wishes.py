@@ -11,11 +11,13 @@ class Wishes:
 
     Attributes:
         loaded: Versions to serve beside those of the policy.
+        prepared: Versions to serve for a label that will be theirs once they do.
         unloaded: Versions not to serve whatever the policy says.
         is_off: Whether none of the model's versions is to be served.
     """
 
     loaded: set[int] = field(default_factory=set)
+    prepared: set[int] = field(default_factory=set)
     unloaded: set[int] = field(default_factory=set)
     is_off: bool = False
 

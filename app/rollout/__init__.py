@@ -8,8 +8,10 @@
     One canary: counts both sides and says when it must end. No IO, no clock.
 ``shadow``
     Repeats images on another version and compares.
+``choice``
+    Who is to answer one request.
 ``director``
     Gives each request its version, and answers it from the stable one where a canary fails.
-``metrics``
-    What all of this exports.
+``metrics``, ``status``
+    What all of this exports, and tells.
 """

@@ -7,7 +7,7 @@ from typing import Literal
 
 from app.registry.rollout_plan import CanaryPlan
 from app.rollout.sharing import position_of
-from app.rollout.window import RequestWindow
+from app.rollout.window import RequestWindow, p95
 from app.types import ServableId
 
 Arm = Literal["canary", "stable"]
@@ -34,7 +34,7 @@ class Canary:
     """Compares two versions by the requests that each of them answered.
 
     Loop: everything runs on one event loop.
-    End: ``record`` returns why it must end, once; from then on it takes no request.
+    End: a recorded request returns why it must end, once; from then on it takes none.
 
     Attributes:
         plan: What was asked for.
@@ -61,42 +61,54 @@ class Canary:
         """
         return self.verdict is None and position_of(key, str(self.version)) < self.plan.share
 
-    def record(self, arm: Arm, latency_s: float | None) -> Verdict | None:
-        """Take in one request, and return why the canary must end, if it must, once.
+    def record_error(self, arm: Arm) -> Verdict | None:
+        """Take in a request that ``arm`` failed on; return why the canary must end, once."""
+        if self.verdict is not None:
+            return None
+        self.windows[arm].add_error()
+        return self._judge() if arm == "canary" else None
+
+    def record_answer(self, arm: Arm, latency_s: float | None) -> Verdict | None:
+        """Take in a request that ``arm`` answered; return why the canary must end, once.
 
         Args:
-            arm: Who was to answer it.
-            latency_s: From the queue to the end of its execution, s; None where that failed.
+            arm: Who answered it.
+            latency_s: From the queue to the end of its execution, s; None for requests that do not
+                compare: of several images, or of low priority.
         """
         if self.verdict is not None:
             return None
-        self.windows[arm].add(latency_s)
-        if arm == "stable":
-            return None
-        self._since_look += 1
-        if latency_s is None or self._since_look >= _LOOK_EVERY:
-            self._since_look = 0
-            self.verdict = judge(self.plan, self.windows["canary"], self.windows["stable"])
+        self.windows[arm].add_answer(latency_s)
+        self._since_look += arm == "canary"
+        return self._judge() if self._since_look >= _LOOK_EVERY else None
+
+    def _judge(self) -> Verdict | None:
+        self._since_look = 0
+        self.verdict = judge(self.plan, self.windows["canary"], self.windows["stable"])
         return self.verdict
 
 
 def judge(plan: CanaryPlan, canary: RequestWindow, stable: RequestWindow) -> Verdict | None:
     """Return why a canary must end; None where nothing speaks against it.
 
-    Its errors are held against the threshold alone; its p95 against that of the stable version,
-    if both have ``min_requests``: where all requests go to the canary there is no comparison.
+    Both are compared with the stable version meanwhile: under an overload both fail. Where all
+    requests go to the canary, that has no errors and no times.
     """
     if len(canary) < plan.min_requests:
         return None
-    if canary.error_rate > plan.max_error_rate:
+    if canary.error_rate - stable.error_rate > plan.max_error_rate:
         return Verdict(
             "error_rate",
-            f"{canary.errors} of {len(canary)} requests failed, {canary.error_rate:.1%}; "
-            f"the limit is {plan.max_error_rate:.1%} (max_error_rate)",
+            f"{canary.errors} of {len(canary)} requests failed, {canary.error_rate:.1%}, of the "
+            f"stable version {stable.error_rate:.1%}; the limit is {plan.max_error_rate:.1%} more "
+            "(max_error_rate)",
         )
-    p95_s, stable_p95_s = canary.p95_s(), stable.p95_s()
-    if p95_s is None or stable_p95_s is None or len(stable) < plan.min_requests:
+    times_s, stable_times_s = canary.latencies_s(), stable.latencies_s()
+    if min(len(times_s), len(stable_times_s)) < plan.min_requests:
         return None
+    p95_s, stable_p95_s = p95(times_s), p95(stable_times_s)
+    assert p95_s is not None, "there are times"
+    assert stable_p95_s is not None, "there are times"
     if p95_s <= plan.max_latency_ratio * stable_p95_s or p95_s - stable_p95_s <= LATENCY_SLACK_S:
         return None
     return Verdict(

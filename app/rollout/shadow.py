@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from app.errors import ServingError
 from app.inference.live import LiveServable
@@ -23,6 +23,12 @@ logger = logging.getLogger(__name__)
 MAX_PENDING = 64
 """Images that one model's shadow may hold: a batch of the default size."""
 
+MAX_PENDING_UPLOADS = 8
+"""Of these as files, where shadow and answer take another input: such may have megabytes."""
+
+SHADOW_TASK = "shadow"
+"""Name of the task of one image, for those who count what is left over."""
+
 _PATIENCE_S = 10.0
 """An image that a shadow has not classified by then is given up."""
 
@@ -34,7 +40,6 @@ class _Comparison:
     plan: ShadowPlan
     version: ServableId
     share: Share
-    pending: set[asyncio.Task[None]] = field(default_factory=set)
     compared: int = 0
     agreed: int = 0
     difference: float = 0.0
@@ -44,6 +49,7 @@ class ShadowRunner:
     """Gives images that were answered to the shadow of their model as well.
 
     Loop: everything runs on one event loop; execution in the shadow's own batcher.
+    Offer: images that the version which answers by default has answered, whoever asked for it.
     Priority: an image is skipped while others wait for the version that answered it, and while
         ``MAX_PENDING`` images are with the shadow: a shadow takes what is left of the device.
     Answer: what a shadow says is compared and thrown away; how it fails is counted.
@@ -62,6 +68,7 @@ class ShadowRunner:
         self._service = service
         self._metrics = metrics
         self._at_work: dict[str, _Comparison] = {}
+        self._pending: dict[str, set[asyncio.Task[None]]] = {}  # by model, whatever its plan
 
     def offer(self, live: LiveServable, upload: bytes, answer: Classification) -> None:
         """Take one answered image, if it belongs to the share.
@@ -75,17 +82,24 @@ class ShadowRunner:
         if found is None:
             return
         comparison, shadow = found
-        if shadow.id == live.id or not comparison.share.takes_next():
+        if not self._is_default(live) or not comparison.share.takes_next():
             return
-        if live.batcher.queue_size or len(comparison.pending) >= MAX_PENDING:
+        has_same_input = shadow.spec == live.spec
+        pending = self._pending.setdefault(live.id.name, set())
+        is_full = len(pending) >= (MAX_PENDING if has_same_input else MAX_PENDING_UPLOADS)
+        if live.batcher.queue_size or is_full:
             self._metrics.shadow_image(shadow.id, "skipped")
             return
-        image = answer.pixels if shadow.spec == live.spec else upload
+        image = answer.pixels if has_same_input else upload
         comparing = asyncio.create_task(
-            self._compare(comparison, shadow, image, answer.predictions[0])
+            self._compare(comparison, shadow, image, answer.predictions[0]), name=SHADOW_TASK
         )
-        comparison.pending.add(comparing)
-        comparing.add_done_callback(comparison.pending.discard)
+        pending.add(comparing)
+        comparing.add_done_callback(pending.discard)
+
+    def _is_default(self, live: LiveServable) -> bool:
+        default = self._catalog.tables[live.id.name].default
+        return default is not None and default.live is live
 
     def _find(self, name: str) -> tuple[_Comparison, LiveServable] | None:
         table = self._catalog.tables.get(name)
@@ -136,8 +150,10 @@ class ShadowRunner:
             return None
         found = self._find(name)
         if found is None:
-            state = RolloutState.OFF if plan.share == 0 else RolloutState.WAITING
-            return ShadowStatus(plan, state)
+            if plan.share == 0:
+                return ShadowStatus(plan, RolloutState.OFF)
+            missing = f"{plan.target} is no version that serves beside the default one"
+            return ShadowStatus(plan, RolloutState.WAITING, reason=missing)
         comparison, shadow = found
         count = comparison.compared
         return ShadowStatus(
@@ -151,7 +167,7 @@ class ShadowRunner:
 
     async def close(self) -> None:
         """Give up what is under way."""
-        pending = [task for comparison in self._at_work.values() for task in comparison.pending]
+        pending = [task for tasks in self._pending.values() for task in tasks]
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)

@@ -15,7 +15,7 @@ def position_of(key: str, salt: str) -> float:
         salt: Another one spreads the keys in another way: it is not always the same callers that
             meet what is new.
     """
-    digest = blake2b(key.encode(), digest_size=8, key=salt.encode()[:64]).digest()
+    digest = blake2b(f"{salt}\n{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / _RANGE
 
 

@@ -30,7 +30,7 @@ class CanaryStatus:
         state: What has become of it.
         version: The version that is tried, or was.
         reason: Why it waits, or why it has ended.
-        requests: In the window of the canary.
+        requests: In the window of the canary; None unless ACTIVE.
         error_rate: Of these, 0..1.
         p95_s: Of those that did not fail, from the queue to the end of the execution, s.
         stable_p95_s: The same of the stable version meanwhile.
@@ -40,8 +40,8 @@ class CanaryStatus:
     state: RolloutState
     version: int | None = None
     reason: str | None = None
-    requests: int = 0
-    error_rate: float = 0.0
+    requests: int | None = None
+    error_rate: float | None = None
     p95_s: float | None = None
     stable_p95_s: float | None = None
 
@@ -54,6 +54,7 @@ class ShadowStatus:
         plan: What was asked for.
         state: What has become of it.
         version: The version that is compared.
+        reason: Why it waits.
         compared: Images that both versions classified.
         agreement: Share of them with the same first label, 0..1; None without any.
         mean_score_difference: Of their first scores, absolute; None without any.
@@ -62,6 +63,7 @@ class ShadowStatus:
     plan: ShadowPlan
     state: RolloutState
     version: int | None = None
+    reason: str | None = None
     compared: int = 0
     agreement: float | None = None
     mean_score_difference: float | None = None

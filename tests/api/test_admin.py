@@ -6,31 +6,26 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from app.registry.labels import LABELS_FILE, read_labels
+from app.registry.labels import LABELS_FILE
 from app.registry.rollout_file import ROLLOUTS_FILE
+from tests.api.call import Call
+from tests.api.orders import (
+    SETTINGS,
+    begun,
+    done,
+    serving_versions,
+    states,
+    version_that_answers,
+)
 from tests.api.world import World, add_version, assert_problem, serving, until
 from tests.factories.versions import Defect, make_version
-from tests.fakes import PuppetServable
 
 pytestmark = pytest.mark.timeout(60)
-
-# The store is looked at when it is asked for, and else not within a test.
-SETTINGS = {"store_watch": "off", "keep_warm_s": 0}
-
-
-@asynccontextmanager
-async def serving_versions(store: Path, versions: int, **settings: Any) -> AsyncIterator[World]:
-    for version in range(1, versions + 1):
-        add_version(store, version=version)
-    async with serving(store, **(SETTINGS | settings)) as world:
-        yield world
 
 
 @pytest.fixture
@@ -38,28 +33,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """``cifar10`` with three versions, of which the third one serves."""
     async with serving_versions(tmp_path, 3) as world:
         yield world
-
-
-def done(response: httpx.Response, *, changed: bool = True) -> dict[str, Any]:
-    """Assert that an order was carried out; return how its model stands."""
-    assert response.status_code == 200, response.text
-    answer = response.json()
-    assert list(answer) == ["request_id", "changed", "settled", "models"]
-    assert (answer["changed"], answer["settled"]) == (changed, True)
-    (model,) = answer["models"]
-    assert isinstance(model, dict)
-    return model
-
-
-def states(model: dict[str, Any]) -> dict[int, str]:
-    return {version["version"]: version["state"] for version in model["versions"]}
-
-
-async def version_that_answers(world: World, **query: Any) -> int:
-    answer = await world.classify(**query)
-    assert answer.status_code == 200, answer.text
-    version: int = answer.json()["version"]
-    return version
 
 
 async def test_version_is_loaded_before_the_answer(world: World) -> None:
@@ -140,76 +113,6 @@ async def test_model_that_the_settings_leave_out_is_loaded_when_asked_for(tmp_pa
         )
         names = [model["name"] for model in (await world.client.get("/v1/models")).json()["models"]]
         assert names == ["cifar10", "other"]
-
-
-async def test_label_is_set_moved_and_taken_away(world: World) -> None:
-    path = "/models/cifar10/labels/canary"
-    model = done(await world.order("PUT", path, {"version": 1}))
-    assert model["labels"] == {"canary": 1, "stable": 3}
-    assert await version_that_answers(world, label="canary") == 1
-    done(await world.order("PUT", path, {"version": 1}), changed=False)
-    done(await world.order("PUT", path, {"version": 2}))
-    assert await version_that_answers(world, label="canary") == 2
-    assert read_labels(world.lifecycle.store_root) == {"cifar10": {"canary": 2}}
-    assert done(await world.order("DELETE", path))["labels"] == {"stable": 3}
-    done(await world.order("DELETE", path), changed=False)
-    assert_problem(await world.classify(label="canary"), 404, "label_not_found")
-
-
-async def test_stable_decides_who_answers(world: World) -> None:
-    model = done(await world.order("PUT", "/models/cifar10/labels/stable", {"version": 1}))
-    assert (model["default_version"], model["is_pinned"]) == (1, True)
-    assert await version_that_answers(world) == 1
-    model = done(await world.order("DELETE", "/models/cifar10/labels/stable"))
-    assert (model["default_version"], model["is_pinned"]) == (3, False)
-
-
-async def test_label_of_an_unloaded_version_loads_it(world: World) -> None:
-    done(await world.order("POST", "/models/cifar10/load", version=2))
-    done(await world.order("POST", "/models/cifar10/unload", version=2))
-    done(await world.order("PUT", "/models/cifar10/labels/canary", {"version": 2}))
-    assert await version_that_answers(world, label="canary") == 2
-
-
-async def test_rollback_takes_effect_before_its_answer_and_once(tmp_path: Path) -> None:
-    async with serving_versions(tmp_path, 1, keep_warm_s=3600) as world:
-        add_version(tmp_path, version=2)
-        assert (await world.order("POST", "/reload")).json()["settled"]
-        assert await version_that_answers(world) == 2
-        loaded = dict(world.puppets)
-
-        model = done(await world.order("POST", "/models/cifar10/rollback"))
-
-        assert (model["default_version"], model["is_pinned"]) == (1, True)
-        assert await version_that_answers(world) == 1
-        assert world.puppets == loaded, "it was kept warm"
-        done(await world.order("POST", "/models/cifar10/rollback"), changed=False)
-        assert await version_that_answers(world) == 1
-    async with serving(tmp_path, **SETTINGS) as again:
-        assert await version_that_answers(again) == 1, "it outlasts a restart"
-        answer = await again.order("POST", "/models/cifar10/rollback")
-        assert_problem(answer, 409, "conflict", "before this server started")
-
-
-async def test_rollback_does_not_wait_for_a_load_in_hand(tmp_path: Path) -> None:
-    async with serving_versions(tmp_path, 1, keep_warm_s=3600, held={"other:1"}) as world:
-        add_version(tmp_path, version=2)
-        await world.order("POST", "/reload")
-        add_version(tmp_path, "other")
-        loading = asyncio.create_task(world.order("POST", "/reload"))
-        held = await begun(world, "other:1")
-        answer = await world.order("POST", "/models/cifar10/rollback", wait_s=0)
-        assert answer.status_code == 202
-        assert not answer.json()["settled"]
-        assert await version_that_answers(world) == 1
-        held.let_go()
-        assert (await loading).status_code == 200
-
-
-async def test_rollback_without_anything_older_is_a_conflict(tmp_path: Path) -> None:
-    async with serving_versions(tmp_path, 1) as world:
-        answer = await world.order("POST", "/models/cifar10/rollback")
-        assert_problem(answer, 409, "conflict", "older than 1")
 
 
 async def test_reload_finds_what_is_new_and_retries_what_failed(world: World) -> None:
@@ -313,8 +216,66 @@ async def test_orders_that_wait_are_told_of_the_stop(tmp_path: Path) -> None:
         held.let_go()
 
 
-async def begun(world: World, version: str) -> PuppetServable:
-    """Wait until a version that is held has come to its self-test."""
-    await until(lambda: version in world.puppets)
-    await world.puppets[version].began(1)
-    return world.puppets[version]
+async def test_model_of_which_nothing_can_serve_is_a_conflict(tmp_path: Path) -> None:
+    make_version(tmp_path, version=1, defect=Defect.WRONG_SIZE)
+    async with serving(tmp_path, **SETTINGS) as world:
+        answer = await world.order("POST", "/models/cifar10/load")
+        assert_problem(answer, 409, "conflict", "cifar10", "FAILED")
+
+
+@pytest.mark.parametrize("name", ["none", "CIFAR10", "%00", "..", "%2e%2e", "a%2Fb", "."])
+async def test_what_is_no_model_is_not_found_and_leaves_nothing_behind(
+    world: World, name: str
+) -> None:
+    (world.lifecycle.store_root / "CIFAR10" / "1").mkdir(parents=True)
+    for wait_s in (0, 60):
+        answer = await world.order("POST", f"/models/{name}/load?wait_s={wait_s}")
+        assert answer.status_code == 404, answer.text
+        body = {"version": 1}
+        answer = await world.order("PUT", f"/models/{name}/labels/b?wait_s={wait_s}", body)
+        assert answer.status_code == 404, answer.text
+    assert (await world.order("POST", "/reload")).status_code == 200
+    models = (await world.client.get("/v1/models")).json()["models"]
+    assert [model["name"] for model in models] == ["cifar10"]
+    assert not (world.lifecycle.store_root / LABELS_FILE).exists()
+
+
+async def test_model_that_takes_longer_than_the_wait_is_loaded_all_the_same(
+    tmp_path: Path,
+) -> None:
+    add_version(tmp_path)
+    add_version(tmp_path, "other", 4)
+    settings = SETTINGS | {"models": "cifar10", "held": {"other:4"}}
+    async with serving(tmp_path, **settings) as world:
+        answer = await world.order("POST", "/models/other/load", wait_s=0)
+        assert (answer.status_code, answer.json()["settled"]) == (202, False)
+        (await begun(world, "other:4")).let_go()
+        model = (await world.order("POST", "/models/other/load")).json()["models"][0]
+        assert model["default_version"] == 4
+
+
+async def test_orders_say_where_the_store_is_not_seen(world: World) -> None:
+    store = world.lifecycle.store_root
+    store.rename(store.with_name("elsewhere"))
+    answer = await world.order("POST", "/reload")
+    assert_problem(answer, 503, "not_ready", "the store was not seen", "KERASERVE_MODEL_DIR")
+    assert await version_that_answers(world) == 3
+    done(await world.order("POST", "/models/cifar10/unload"))
+    assert_problem(await world.classify(), 503, "not_ready", "unloaded")
+    store.with_name("elsewhere").rename(store)
+
+
+async def test_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    async with serving_versions(tmp_path, 1, request_timeout_ms=50) as world:
+        call = Call(
+            world.app,
+            "/v1/admin/models/cifar10/labels/b",
+            method="PUT",
+            headers={"host": "localhost"},
+            client=("127.0.0.1", 1),
+        )
+        call.feed(b'{"version"', has_more=True)
+        await until(lambda: bool(call.sent))
+        assert (call.status, call.document["code"]) == (504, "deadline_exceeded")
+        call.feed(b"")
+        await call.end()

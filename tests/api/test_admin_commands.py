@@ -69,13 +69,13 @@ def test_status_tells_who_serves_and_why_others_do_not(
     assert "cifar10: stable is 3 (pinned)" in told
     assert "FAILED" in told
     assert "model.keras" in told
-    assert "canary: 1 at 25%, ACTIVE" in told
-    assert "shadow: 1 at 100%, ACTIVE" in told
+    assert "canary: 1 at 25 %, ACTIVE" in told
+    assert "shadow: 1 at 100 %, ACTIVE" in told
     assert run(server, "status", "cifar10", "--json") == 0
     model = json.loads(capsys.readouterr().out)
     assert model["canary"]["max_error_rate"] == 0.1
     assert run(server, "canary", "cifar10", "--off") == 0
-    assert "canary: latest at 0%, OFF" in capsys.readouterr().out
+    assert "canary: off" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,9 @@ def test_status_tells_who_serves_and_why_others_do_not(
         (("label", "cifar10", "b", "9"), 1, "no version 9"),
         (("label", "cifar10", "b"), 2, "give a version, or --remove"),
         (("canary", "cifar10"), 2, "give a target and a share, or --off"),
+        (("canary", "cifar10", "1", "0.5", "--off"), 2, "give a target and a share, or --off"),
         (("canary", "cifar10", "1", "7"), 1, "share is 7"),
+        (("label", "cifar10", "b", "1", "--model-dir", "x"), 2, "--url or --model-dir, not both"),
         (("rollback", "a/b?c"), 1, "There is no /v1/admin/models/a/b?c/rollback"),
     ],
 )

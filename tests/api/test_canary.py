@@ -8,16 +8,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from app.registry.rollout_file import read_rollouts
 from app.types import ImageArray, ScoreArray
+from tests.api.orders import SETTINGS, done
 from tests.api.world import World, add_version, assert_problem, picture, serving, until
 
 pytestmark = pytest.mark.timeout(60)
 
-SETTINGS = {"store_watch": "off", "keep_warm_s": 0}
 CANARY = {"target": "2", "share": 0.5, "min_requests": 10}
 KEYS = [f"user-{number}" for number in range(200)]
 
@@ -33,14 +32,6 @@ async def serving_canary(
         add_version(store, version=2)
         done(await world.order("PUT", "/models/cifar10/canary", CANARY | (plan or {})))
         yield world
-
-
-def done(response: httpx.Response) -> dict[str, Any]:
-    assert response.status_code == 200, response.text
-    assert response.json()["settled"]
-    model = response.json()["models"][0]
-    assert isinstance(model, dict)
-    return model
 
 
 async def canary_of(world: World) -> dict[str, Any]:

@@ -16,7 +16,8 @@ CLASSIFY = ["model", "version", "label", "top_k", "timeout_ms", "priority"]
 CLASSIFY_STATUSES = "200 400 401 403 404 413 415 422 429 500 503 504"
 READINESS_STATUSES = "200 500 503"
 LOAD_STATUSES = "200 202 401 403 404 409 422 500 503"
-PUT_STATUSES = "200 202 400 401 403 404 413 422 500 503 507"
+PUT_STATUSES = "200 202 400 401 403 404 413 422 500 503 504 507"
+PUT_OR_CONFLICT_STATUSES = "200 202 400 401 403 404 409 413 422 500 503 504 507"
 DELETE_STATUSES = "200 202 401 403 404 422 500 503 507"
 
 # Every operation with its parameters and statuses: a change here is a change of the contract.
@@ -39,7 +40,10 @@ OPERATIONS: dict[tuple[str, str], tuple[list[str], str]] = {
     ("get", "/metrics"): ([], "200 401 403 500"),
     ("post", "/v1/admin/models/{name}/load"): (["name", "wait_s", "version"], LOAD_STATUSES),
     ("post", "/v1/admin/models/{name}/unload"): (["name", "wait_s", "version"], LOAD_STATUSES),
-    ("put", "/v1/admin/models/{name}/labels/{label}"): (["name", "label", "wait_s"], PUT_STATUSES),
+    ("put", "/v1/admin/models/{name}/labels/{label}"): (
+        ["name", "label", "wait_s"],
+        PUT_OR_CONFLICT_STATUSES,
+    ),
     ("delete", "/v1/admin/models/{name}/labels/{label}"): (
         ["name", "label", "wait_s"],
         DELETE_STATUSES,
@@ -49,10 +53,7 @@ OPERATIONS: dict[tuple[str, str], tuple[list[str], str]] = {
         "200 202 401 403 404 409 422 500 503 507",
     ),
     ("post", "/v1/admin/reload"): (["wait_s"], "200 202 401 403 422 500 503"),
-    ("put", "/v1/admin/models/{name}/canary"): (
-        ["name", "wait_s"],
-        "200 202 400 401 403 404 409 413 422 500 503 507",
-    ),
+    ("put", "/v1/admin/models/{name}/canary"): (["name", "wait_s"], PUT_OR_CONFLICT_STATUSES),
     ("delete", "/v1/admin/models/{name}/canary"): (["name", "wait_s"], DELETE_STATUSES),
     ("put", "/v1/admin/models/{name}/shadow"): (["name", "wait_s"], PUT_STATUSES),
     ("delete", "/v1/admin/models/{name}/shadow"): (["name", "wait_s"], DELETE_STATUSES),

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from app.artifacts.manifest import ManifestInput
+from app.rollout.shadow import SHADOW_TASK
 from app.types import ImageArray, ScoreArray
+from tests.api.orders import SETTINGS, done
 from tests.api.world import CLASSES, World, add_version, picture, serving, until
 
 pytestmark = pytest.mark.timeout(60)
-
-SETTINGS = {"store_watch": "off", "keep_warm_s": 0}
-
-
-def done(response: httpx.Response) -> None:
-    assert response.status_code == 200, response.text
-    assert response.json()["settled"]
 
 
 def fail(images: ImageArray) -> ScoreArray:
@@ -143,13 +140,69 @@ async def test_shadow_is_ended_and_outlasts_a_restart_until_then(tmp_path: Path)
         done(await again.order("DELETE", "/models/cifar10/shadow"))
         assert (await shadow_of(again))["state"] == "OFF"
         await again.classify()
-        assert images(again, "agreed") == 0
+        assert not any(task.get_name() == SHADOW_TASK for task in asyncio.all_tasks())
 
 
 async def test_stop_does_not_wait_for_a_shadow(tmp_path: Path) -> None:
     async with serving_shadow(tmp_path) as world:
-        world.puppets["cifar10:1"].hold()
+        shadow = world.puppets["cifar10:1"]
+        before = len(shadow.executed)
+        shadow.hold()
         await world.classify()
-        await until(lambda: len(world.puppets["cifar10:1"].executed) > 1)
+        await shadow.began(before + 1)
+        await world.lifecycle.director.close(timeout_s=0)
+        assert images(world, "agreed") + images(world, "failed") == 0
+        assert not any(task.get_name() == SHADOW_TASK for task in asyncio.all_tasks())
+
+
+async def test_plan_that_changes_leaves_the_bound_as_it_is(tmp_path: Path) -> None:
+    async with serving_shadow(tmp_path) as world:
+        world.puppets["cifar10:1"].hold()
+        for number in range(40):
+            await world.classify(picture(number))
+        plan = {"target": "1", "share": 0.999999}
+        done(await world.order("PUT", "/models/cifar10/shadow", plan))
+        for number in range(40):
+            await world.classify(picture(number))
+        assert images(world, "skipped") >= 15
         world.puppets["cifar10:1"].let_go()
-        await world.lifecycle.director.close()
+
+
+async def test_shadow_is_of_low_priority_in_its_own_queue(tmp_path: Path) -> None:
+    async with serving_shadow(tmp_path, max_batch_size=1) as world:
+        shadow = world.puppets["cifar10:1"]
+        before = len(shadow.executed)
+        shadow.hold()
+        for number in range(4):  # one is executed, one lies ready, two wait
+            await world.classify(picture(number))
+        await shadow.began(before + 1)
+        asked = asyncio.create_task(world.classify(picture(99), version=1))
+        live = world.lifecycle.service.resolve(None, 1, None)
+        await until(lambda: live.batcher.queue_size >= 2)
+        shadow.let_go()
+        assert (await asked).status_code == 200
+        await until(lambda: images(world, "agreed") == 4)
+        pixels = [int(execution.astype(int).sum()) for execution in shadow.executed[before:]]
+        assert pixels.index(sum_of(picture(99))) < len(pixels) - 1, "before a shadow's image"
+
+
+async def test_answers_of_other_versions_are_not_compared(tmp_path: Path) -> None:
+    add_version(tmp_path, version=3)
+    async with serving_shadow(tmp_path) as world:
+        done(await world.order("POST", "/models/cifar10/load?version=2"))
+        assert (await world.classify(version=2)).status_code == 200
+        assert (await world.classify(version=3)).status_code == 200
+        await until(lambda: images(world, "agreed") == 1)
+
+
+async def test_shadow_of_the_default_version_waits_and_says_why(tmp_path: Path) -> None:
+    async with serving_shadow(tmp_path) as world:
+        done(await world.order("PUT", "/models/cifar10/shadow", {"target": "2", "share": 1}))
+        shadow = await shadow_of(world)
+        assert shadow["state"] == "WAITING"
+        assert "2 is no version that serves beside" in shadow["reason"]
+
+
+def sum_of(content: bytes) -> int:
+    with Image.open(io.BytesIO(content)) as image:
+        return int(np.asarray(image.convert("RGB"), int).sum())

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.errors import BatcherStoppedError
+from app.errors import BatcherStoppedError, ServableNotReadyError
 from app.keeping import StoreKeeper
 from tests.unit.registry.fake_loader import Gate
 
@@ -85,10 +85,13 @@ async def test_look_that_fails_is_logged_and_followed(caplog: pytest.LogCaptureF
     world.fault = RuntimeError("disk on fire")
     world.keeper.start()
     await world.keeper.looked()
+    with pytest.raises(ServableNotReadyError, match="the log has the cause"):
+        await world.keeper.look()
     world.fault = None
     await world.keeper.look()
-    assert world.looks == 2
-    assert [record.getMessage() for record in caplog.records] == ["looking at the store failed"]
+    assert world.looks == 3
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["looking at the store failed"] * 2
     world.keeper.stop()
 
 

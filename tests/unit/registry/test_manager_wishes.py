@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,13 @@ import pytest
 from app.errors import ConflictError, ServableNotFoundError, ServableNotReadyError
 from app.registry.labels import set_label
 from app.registry.rollout_file import change_rollout
-from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan
+from app.registry.rollout_plan import CanaryEnd, CanaryPlan, RolloutPlan, ShadowPlan
 from app.registry.store import ModelStore
 from app.registry.version_policy import Latest
 from app.registry.version_table import VersionTable
 from app.types import ServableState
 from tests.factories.versions import Defect, make_version
-from tests.unit.registry.world import World, serving, settled
+from tests.unit.registry.world import World, cifar10, serving, settled
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
 
@@ -235,22 +236,69 @@ class TestPlans:
         await seen.wait()  # the labels have been read, and were none
         held.manager.set_labels("cifar10", set_label(tmp_path, "cifar10", "stable", 1))
         plan = RolloutPlan(shadow=ShadowPlan(target="1", share=0.5))
-        held.manager.set_plan("cifar10", plan, is_written=True)
+        held.manager.set_plan("cifar10", plan)
         store.let_go()
         await looking
         assert table_of(held).pinned == 1
         assert table_of(held).plan == plan
         assert world.manager.catalog.resolve() == "live cifar10:2"
 
-    async def test_plan_that_could_not_be_written_outlasts_the_looks(self, tmp_path: Path) -> None:
+    async def test_end_that_could_not_be_written_outlasts_the_looks_and_other_plans(
+        self, tmp_path: Path
+    ) -> None:
         world = await serving(tmp_path, versions=2)
-        plan = RolloutPlan(shadow=ShadowPlan(target="1", share=0.5))
-        world.manager.set_plan("cifar10", plan, is_written=False)
+        end = CanaryEnd(version=1, reason="slow", ended_at=datetime(2026, 1, 2, tzinfo=UTC))
+        table_of(world).unwritten_ends = (end,)
         await look(world)
-        assert table_of(world).plan == plan
-        world.manager.set_plan("cifar10", RolloutPlan(), is_written=True)
-        await look(world)
-        assert table_of(world).plan == RolloutPlan()
+        assert table_of(world).plan.end_of(1) == end
+        world.manager.set_plan("cifar10", RolloutPlan(shadow=ShadowPlan(target="1", share=1)))
+        assert table_of(world).plan.end_of(1) == end
+
+
+async def test_version_that_is_unloaded_while_it_loads_is_never_the_default(
+    tmp_path: Path,
+) -> None:
+    world = await serving(tmp_path)
+    make_version(tmp_path, version=2)
+    gate = world.loader.hold(cifar10(2), ServableState.TESTING)
+    looking = asyncio.create_task(world.manager.reconcile())
+    await gate.reached.wait()
+    table_of(world).wishes.unload(2)
+    gate.opened.set()
+    await looking
+    await settled()
+    assert world.states() == {2: END, 1: AVAILABLE}
+    assert world.loader.unloads == ["live cifar10:2"]
+    assert world.defaults[-1] == 1
+    assert 2 not in world.defaults
+
+
+async def test_what_is_unloaded_ends_though_the_store_is_gone(tmp_path: Path) -> None:
+    world = await serving(tmp_path / "store", Latest(2), versions=2)
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    table_of(world).wishes.unload(2)
+    await look(world)
+    assert world.manager.look_fault is not None
+    assert world.loader.unloads == ["live cifar10:2"]
+    assert world.manager.catalog.resolve() == "live cifar10:1"
+    table_of(world).wishes.unload(None)
+    await look(world)
+    assert world.loader.unloads == ["live cifar10:2", "live cifar10:1"]
+
+
+async def test_wishes_outlast_a_model_that_goes_and_comes_back(tmp_path: Path) -> None:
+    world = await serving(tmp_path)
+    make_version(tmp_path, "other")
+    table_of(world).wishes.unload(None)
+    await look(world)
+    (tmp_path / "cifar10").rename(tmp_path / ".aside")
+    await look(world)
+    with pytest.raises(ServableNotFoundError):
+        world.manager.catalog.table("cifar10")
+    (tmp_path / ".aside").rename(tmp_path / "cifar10")
+    await look(world)
+    with pytest.raises(ServableNotReadyError, match="it was unloaded"):
+        world.manager.catalog.resolve()
 
 
 class HeldStore(ModelStore):

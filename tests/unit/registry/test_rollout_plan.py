@@ -76,8 +76,8 @@ def test_what_was_said_goes_before_the_settings() -> None:
     settings = RolloutPlan(canary=CANARY, shadow=SHADOW)
     off = CanaryPlan(target="latest", share=0)
     assert NO_ROLLOUT.over(settings) == settings
-    assert RolloutPlan(canary=off, ended=END).over(settings) == RolloutPlan(
-        canary=off, shadow=SHADOW, ended=END
+    assert RolloutPlan(canary=off, ended=(END,)).over(settings) == RolloutPlan(
+        canary=off, shadow=SHADOW, ended=(END,)
     )
     assert settings.over(None) == settings
 
@@ -87,7 +87,7 @@ def test_targets_are_those_with_a_share() -> None:
     assert RolloutPlan(canary=CanaryPlan(target="3", share=0)).targets() == ()
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), float("inf")])
 def test_share_is_a_share(share: float) -> None:
     with pytest.raises(ValidationError):
         CanaryPlan(target="3", share=share)
@@ -96,9 +96,9 @@ def test_share_is_a_share(share: float) -> None:
 def test_plans_are_kept_beside_each_other(tmp_path: Path) -> None:
     written = change_rollout(tmp_path, "cifar10", lambda plan: RolloutPlan(canary=CANARY))
     change_rollout(tmp_path, "other", lambda plan: RolloutPlan(shadow=SHADOW))
-    ended = change_rollout(tmp_path, "cifar10", lambda plan: plan.model_copy(update={"ended": END}))
+    ended = change_rollout(tmp_path, "cifar10", lambda plan: plan.with_ends(END))
     assert written == RolloutPlan(canary=CANARY)
-    assert ended == RolloutPlan(canary=CANARY, ended=END)
+    assert ended == RolloutPlan(canary=CANARY, ended=(END,))
     assert read_rollouts(tmp_path) == {"cifar10": ended, "other": RolloutPlan(shadow=SHADOW)}
 
 
@@ -106,6 +106,22 @@ def test_plan_that_says_nothing_is_not_kept(tmp_path: Path) -> None:
     change_rollout(tmp_path, "cifar10", lambda plan: RolloutPlan(canary=CANARY))
     change_rollout(tmp_path, "cifar10", lambda plan: NO_ROLLOUT)
     assert read_rollouts(tmp_path) == {}
+
+
+def test_ends_are_kept_by_version_and_not_for_ever() -> None:
+    ends = [END.model_copy(update={"version": version}) for version in range(1, 21)]
+    plan = RolloutPlan().with_ends(*ends)
+    assert [end.version for end in plan.ended] == list(range(5, 21))
+    again = END.model_copy(update={"version": 7, "reason": "again"})
+    assert plan.with_ends(again).end_of(7) == again
+    assert len(plan.with_ends(again).ended) == 16
+    assert plan.end_of(99) is None
+
+
+def test_model_that_can_have_no_folder_is_kept_out(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="'CIFAR10' cannot name a model"):
+        change_rollout(tmp_path, "CIFAR10", lambda plan: RolloutPlan(canary=CANARY))
+    assert not (tmp_path / ROLLOUTS_FILE).exists()
 
 
 def test_what_changes_nothing_writes_nothing(tmp_path: Path) -> None:

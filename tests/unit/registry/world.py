@@ -31,6 +31,7 @@ class World:
         self.loader = FakeLoader()
         self.now_s = 0.0
         self.changes: list[tuple[str, ServableState | None]] = []
+        self.defaults: list[int | None] = []  # of cifar10, one after another
         self.manager = ServableManager(
             ModelStore(store) if isinstance(store, Path) else store,
             policies,
@@ -45,6 +46,10 @@ class World:
 
     def _on_state(self, servable_id: ServableId, state: ServableState | None) -> None:
         self.changes.append((str(servable_id), state))
+        table = self.manager.catalog.tables.get("cifar10")
+        default = None if table is None or table.default is None else table.default.number
+        if not self.defaults or self.defaults[-1] != default:
+            self.defaults.append(default)
 
     def states(self, name: str = "cifar10") -> dict[int, ServableState]:
         return {version.version: version.state for version in self.versions(name)}

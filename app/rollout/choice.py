@@ -1,0 +1,40 @@
+"""Who is to answer one request."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from app.inference.live import LiveServable
+from app.rollout.canary import Arm, Canary
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who is to answer one request.
+
+    Attributes:
+        live: The version that it is given.
+        stable: Who answers where that one fails; set exactly for the requests of a canary.
+        canary: The canary that is counted, where the model has one.
+    """
+
+    live: LiveServable
+    stable: LiveServable | None = None
+    canary: Canary | None = None
+
+    @property
+    def arm(self) -> Arm:
+        """The side of the comparison that it belongs to."""
+        return "stable" if self.stable is None else "canary"
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep the versions that may answer while the block runs."""
+        with contextlib.ExitStack() as held:
+            held.enter_context(self.live.leases.hold())
+            if self.stable is not None:
+                held.enter_context(self.stable.leases.hold())
+            yield
