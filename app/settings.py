@@ -193,7 +193,9 @@ class Settings(BaseSettings):
         "changes show, later.",
     )
     cors_origins: CommaSeparatedStrings = Field(
-        (), description="Origins whose pages may call the API, comma-separated; * for any."
+        (),
+        description="Origins whose pages may call the API, comma-separated; * for any. Without API "
+        "keys, they may not administrate.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged."
