@@ -11,7 +11,7 @@ from pathlib import Path
 from app.access.caller import Caller
 from app.access.keys_file import KeyEntry, digest_of, read_keys
 from app.errors import KeysFileError
-from app.watching import WatchPolicy, folder_changes
+from app.watching import WatchPolicy, folder_changes, is_mounted_alone
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,16 @@ class KeyRing:
         self._callers: tuple[tuple[bytes, Caller], ...] = ()  # by SHA-256
         self._fault: str | None = None
         self._take(read_keys(path))
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def may_miss_changes(self) -> bool:
+        """Whether the file stays the old one when another one replaces it outside."""
+        return is_mounted_alone(self._path)
 
     def find(self, bearer: str) -> Caller | None:
         """Return whose key this is; None for no key in force.
