@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
 
@@ -55,6 +56,7 @@ class Lifecycle:
         self.store_root = settings.model_dir
         self._build_serving(settings, registry, load)
         self._build_orders(settings, registry)
+        self._host = settings.host
         self._following_keys: asyncio.Task[None] | None = None
         self._stop_timeout_s = settings.shutdown_timeout_s
         self._stop_by_s: float | None = None  # on the event loop's clock
@@ -119,6 +121,7 @@ class Lifecycle:
 
     async def start(self) -> None:
         """Begin to load, and to watch the store and the keys; returns at once."""
+        self._log_access()
         if self.key_ring is not None:
             self._following_keys = asyncio.create_task(self.key_ring.follow(), name="follow-keys")
         self._keeper.start()
@@ -126,6 +129,20 @@ class Lifecycle:
     async def loaded(self) -> None:
         """Wait until every version that the store had at the start is AVAILABLE or FAILED."""
         await self._keeper.looked()
+
+    def _log_access(self) -> None:
+        if self.key_ring is None:
+            level = logging.INFO if _is_loopback(self._host) else logging.WARNING
+            logger.log(level, "no API keys are asked for: whoever reaches the server may classify")
+            return
+        fields = {"file": str(self.key_ring.path)}
+        logger.info("API keys are asked for", extra=fields)
+        if self.key_ring.may_miss_changes:
+            logger.warning(
+                "the file of keys is mounted by itself: keys that are made or revoked outside may "
+                "count after a restart only; mount its folder",
+                extra=fields,
+            )
 
     def _log_readiness(self) -> None:
         reasons = self._manager.catalog.unready_reasons()
@@ -200,3 +217,10 @@ class Lifecycle:
     def statuses(self) -> tuple[ModelStatus[LiveServable], ...]:
         """Every model with its versions and their states."""
         return self._manager.catalog.statuses()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -30,6 +30,8 @@ from app.watching import WatchPolicy
 ENV_PREFIX = "KERASERVE_"
 ENV_FILE = ".env"
 
+_KEYS_FILE = f"{ENV_PREFIX}API_KEYS_FILE"
+
 COMMAND_LINE_KEY = f"{ENV_PREFIX}API_KEY"
 COMMAND_LINE_NAMES = (f"{ENV_PREFIX}URL", COMMAND_LINE_KEY)
 """Of the environment, too, but read by commands that talk to a server: where it is, and the key.
@@ -37,6 +39,10 @@ No settings of a server, yet no mistakes either, where both share an environment
 
 CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
+
+
+# Where a variable that a script or compose passes on is not set, nothing must not open the server.
+_NO_FILE = "that names no file; to ask for no keys, leave it unset"
 
 
 class SettingsError(Exception):
@@ -194,7 +200,9 @@ class Settings(BaseSettings):
         "changes show, later.",
     )
     cors_origins: CommaSeparatedStrings = Field(
-        (), description="Origins whose pages may call the API, comma-separated; * for any."
+        (),
+        description="Origins whose pages may call the API, comma-separated; * for any. Without API "
+        "keys, they may not administrate.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged."
@@ -208,6 +216,13 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _refuse_nothing(cls, value: Any) -> Any:
+        if value == "":
+            raise ValueError(_NO_FILE)
         return value
 
     @field_validator("log_level", "log_format", "engine", "precision", "store_watch", mode="before")
@@ -297,7 +312,7 @@ class Settings(BaseSettings):
         try:
             return KeyRing(self.api_keys_file, WatchPolicy("events", self.store_poll_interval_s))
         except KeysFileError as error:
-            raise SettingsError(f"{error} ({ENV_PREFIX}API_KEYS_FILE)") from error
+            raise SettingsError(f"{error} ({_KEYS_FILE})") from error
 
     def drift_policy(self) -> DriftPolicy:
         """How much of what was served is remembered."""
@@ -323,7 +338,10 @@ def load_settings(**flags: Any) -> Settings:
     Raises:
         SettingsError: A name with the prefix is unknown, or a value is unusable.
     """
-    problems = [*_unknown(os.environ, "environment"), *_unknown(_env_file(), ENV_FILE)]
+    sources = {"environment": os.environ, ENV_FILE: _env_file()}
+    problems = [line for source, names in sources.items() for line in _unknown(names, source)]
+    if flags.get("api_keys_file") is None:
+        problems += _emptied_keys_file(sources)
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
@@ -335,6 +353,21 @@ def load_settings(**flags: Any) -> Settings:
 
 def _env_file() -> Mapping[str, str | None]:
     return dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
+
+
+def _emptied_keys_file(sources: Mapping[str, Mapping[str, str | None]]) -> list[str]:
+    """Complain where the file of keys is named as nothing, and nowhere else as something.
+
+    An empty value counts as none for every setting; for this one alone, that takes away what
+    somebody meant to protect the server with.
+    """
+    found = {
+        f"{name} ({source})": value
+        for source, names in sources.items()
+        for name, value in names.items()
+        if name.upper() == _KEYS_FILE
+    }
+    return [] if any(found.values()) else [f"{name} is '': {_NO_FILE}" for name in found]
 
 
 def _unknown(names: Mapping[str, Any], source: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,19 +62,20 @@ async def folder_changes(
         return
     fault: str | None = None
     while True:
-        watched = await asyncio.to_thread(_identity, folder)
-        if watched is None:
-            await asyncio.sleep(policy.interval_s)
-            yield
-            continue
         try:
+            watched = await asyncio.to_thread(_identity, folder)
+            if watched is None:
+                await asyncio.sleep(policy.interval_s)
+                yield
+                continue
             async for _ in _events(folder, policy, is_deep):
                 fault = None
                 yield
                 if await asyncio.to_thread(_identity, folder) != watched:
                     break  # what is watched is not in that place any more
         except (OSError, RuntimeError) as error:
-            # It vanished just now, or the system has no watches left; then looking must do.
+            # It vanished just now, or the system has no watches left, or no threads; then looking
+            # must do.
             if str(error) != fault:  # said once
                 fault = str(error)
                 fields = {"folder": str(folder), "reason": fault, "interval_s": policy.interval_s}
@@ -95,6 +98,28 @@ def _events(folder: Path, policy: WatchPolicy, is_deep: bool) -> AsyncIterator[o
         recursive=is_deep,
         ignore_permission_denied=True,
     )
+
+
+def is_mounted_alone(file: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Tell whether a file, not its folder, was mounted; on Linux, elsewhere it is not known.
+
+    Such a file stays the one that it was: another one that takes its place outside, by a rename, is
+    not seen inside. ``os.path.ismount`` does not know files of the same file system.
+
+    Args:
+        file: Or a link to it.
+        mounts: What the system says of its mounts.
+    """
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    except OSError:
+        return False
+    path = os.path.realpath(file)
+    return any(_unescaped(field) == path for line in lines for field in line.split(" ")[4:5])
+
+
+def _unescaped(field: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

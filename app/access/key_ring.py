@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+from contextlib import aclosing
 from pathlib import Path
 
 from app.access.caller import Caller
 from app.access.keys_file import KeyEntry, digest_of, read_keys
 from app.errors import KeysFileError
-from app.watching import WatchPolicy, folder_changes
+from app.watching import WatchPolicy, folder_changes, is_mounted_alone
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ class KeyRing:
     as a whole by one assignment: whoever looks meanwhile sees all of the old or all of the new.
     Failure: a file that becomes unreadable or invalid, or vanishes, changes nothing: a slip in an
     editor neither locks everybody out nor lets anybody in. It is logged once per fault.
+    Follow: whatever goes wrong is logged once and tried again each ``interval_s``: a key that is
+    revoked meanwhile is refused as soon as it goes right.
     """
 
     def __init__(self, path: Path, policy: WatchPolicy | None = None) -> None:
@@ -40,6 +43,16 @@ class KeyRing:
         self._callers: tuple[tuple[bytes, Caller], ...] = ()  # by SHA-256
         self._fault: str | None = None
         self._take(read_keys(path))
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def may_miss_changes(self) -> bool:
+        """Whether the file stays the old one when another one replaces it outside."""
+        return is_mounted_alone(self._path)
 
     def find(self, bearer: str) -> Caller | None:
         """Return whose key this is; None for no key in force.
@@ -80,9 +93,20 @@ class KeyRing:
 
     async def follow(self) -> None:
         """Reread whenever the file may have changed, until cancelled."""
-        try:
-            async for _ in folder_changes(self._path.parent, self._policy, is_deep=False):
-                await asyncio.to_thread(self.reread)
-        except Exception:  # the keys known so far hold; what changes is not noticed any more
-            logger.exception("following the file of keys broke off")
-            raise
+        fault: str | None = None
+        while True:
+            try:
+                await asyncio.to_thread(self.reread)  # what came before it is watched
+                fault = None
+                changes = folder_changes(self._path.parent, self._policy, is_deep=False)
+                async with aclosing(changes):
+                    async for _ in changes:
+                        await asyncio.to_thread(self.reread)
+            except Exception as error:  # a fault of ours, or the system has no threads left
+                if repr(error) != fault:  # said once
+                    fault = repr(error)
+                    fields = {"again_in_s": self._policy.interval_s}
+                    logger.exception("following the file of keys broke off", extra=fields)
+            else:
+                return  # it is not to be watched
+            await asyncio.sleep(self._policy.interval_s)

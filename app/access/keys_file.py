@@ -142,6 +142,7 @@ def revoke_key(path: Path, name: str) -> None:
     Raises:
         KeysFileError: No key is called so, or the file cannot be read or written.
     """
+    read_keys(path)  # where there is no such file, no lock is left behind
     file = _file(path)
     with file.locked():
         keys = read_keys(path)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from app.access.caller import Scope
 from app.access.keys_file import create_key, read_keys, revoke_key
+from app.errors import KeysFileError, ServerFaultError
 from app.settings import ENV_PREFIX, SettingsError, load_settings
 
 _SETTING = f"{ENV_PREFIX}API_KEYS_FILE"
@@ -16,7 +19,7 @@ _SETTING = f"{ENV_PREFIX}API_KEYS_FILE"
 _CREATE_DESCRIPTION = f"""\
 Makes an API key, prints it once on standard output, and writes its SHA-256 into the file of keys,
 which is made if there is none. Servers that were started with that file ({_SETTING})
-notice.
+notice, also in a container if the folder of the file is mounted there, not the file.
 
 scopes:
   infer      classify, and see which models there are
@@ -24,8 +27,12 @@ scopes:
   admin      change what is served; includes the others
 
   keraserve keys create photo-app --scope infer --file keys.json
-  keraserve keys create prometheus --scope metrics > /etc/prometheus/keraserve.key
+  (umask 077; keraserve keys create prometheus --scope metrics --file keys.json > prometheus.key)
 """
+
+
+class KeyNotShownError(ServerFaultError):
+    """The new key could not be printed, and is known to nobody."""
 
 
 def add_keys_commands(key_commands: Any) -> None:
@@ -58,7 +65,8 @@ def add_keys_commands(key_commands: Any) -> None:
         "revoke",
         help="take a key away",
         description="Take a key out of the file. Running servers notice and refuse it from then "
-        "on.",
+        "on, also in a container if the folder of the file is mounted there, not the file: a "
+        "file that is mounted by itself stays the old one until a restart.",
     )
     revoke.add_argument("name", metavar="NAME")
     revoke.set_defaults(command=_revoke)
@@ -77,7 +85,15 @@ def _create(options: argparse.Namespace) -> int:
     path, name = _path(options), options.name
     is_new = not path.exists()
     key = create_key(path, name, map(Scope, options.scopes))
-    print(key, flush=True)
+    try:
+        _show(key)
+    except OSError as error:
+        fault = f"the key {name} could not be shown ({error.strerror or error})"
+        try:
+            revoke_key(path, name)
+        except KeysFileError as second:
+            raise KeyNotShownError(f"{fault} and is still to be revoked: {second}") from error
+        raise KeyNotShownError(f"{fault} and is taken away again") from error
     scopes = ", ".join(sorted(set(options.scopes)))
     hints = [
         f"{name} may: {scopes}. The key is shown this once; {path} holds its SHA-256 only.",
@@ -88,6 +104,18 @@ def _create(options: argparse.Namespace) -> int:
     for hint in hints:
         print(f"keraserve: {hint}", file=sys.stderr)
     return 0
+
+
+def _show(key: str) -> None:
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
+    try:
+        print(key, flush=True)
+    except OSError:
+        # What could not be written stays in the buffer and would be tried once more at our end.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -272,17 +272,32 @@ async def test_log_tells_the_name_of_the_key_and_never_a_key(
 async def test_browser_may_send_a_key_from_an_allowed_origin(tmp_path: Path) -> None:
     origin = "https://app.example"
     async with guarded_over(tmp_path, cors_origins=(origin,)) as guarded:
-        asked = {
-            "Origin": origin,
-            "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization",
-        }
-        response = await guarded.world.client.options("/v1/classify", headers=asked)
-        assert response.status_code == 200
-        assert response.headers["access-control-allow-headers"] == "authorization"
+        for method, path, _ in ROUTES:
+            asked = {
+                "Origin": origin,
+                "Access-Control-Request-Method": method,
+                "Access-Control-Request-Headers": "authorization",
+            }
+            response = await guarded.world.client.options(path, headers=asked)
+            assert response.status_code == 200
+            assert response.headers["access-control-allow-headers"] == "authorization"
+            assert method in response.headers["access-control-allow-methods"]
         refused = await guarded.world.client.get("/v1/models", headers={"Origin": origin})
         assert_unauthenticated(refused, Scope.INFER)
         assert refused.headers["access-control-allow-origin"] == origin
+
+
+async def test_page_of_an_allowed_origin_does_not_administrate_without_a_key(
+    tmp_path: Path,
+) -> None:
+    origin = "https://app.example"
+    async with serving(tmp_path, cors_origins=(origin,)) as world:
+        headers = {"Host": "localhost", "Origin": origin}
+        for method, path, scope in ROUTES:
+            if scope is Scope.ADMIN:
+                response = await world.client.request(method, path, headers=headers)
+                assert_problem(response, 403, "forbidden", "another site (Origin)")
+                assert response.headers["access-control-allow-origin"] == origin
 
 
 async def test_without_a_file_anybody_classifies_and_reads_metrics(

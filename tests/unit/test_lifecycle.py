@@ -1,5 +1,6 @@
 """Start, readiness and drain with versions on disk and puppets for networks."""
 
+import logging
 import os
 import sys
 import threading
@@ -12,6 +13,9 @@ import anyio.lowlevel
 import pytest
 from prometheus_client import CollectorRegistry
 
+from app.access.caller import Scope
+from app.access.key_ring import KeyRing
+from app.access.keys_file import create_key
 from app.artifacts.manifest import Manifest
 from app.errors import BatcherStoppedError, ServableNotReadyError
 from app.lifecycle import Lifecycle
@@ -178,3 +182,59 @@ async def test_request_that_was_cut_off_is_no_clean_end(store: Path) -> None:
         await lifecycle.loaded()
         lifecycle.request_cut_off()
     assert not lifecycle.is_drained
+
+
+NO_KEYS = "no API keys are asked for: whoever reaches the server may classify"
+KEYS = "API keys are asked for"
+MOUNTED = "WARNING the file of keys is mounted by itself"
+
+
+async def lines_of_the_start(lifecycle: Lifecycle, caplog: pytest.LogCaptureFixture) -> list[str]:
+    caplog.set_level(logging.INFO, "app.lifecycle")
+    await lifecycle.start()
+    lines = [record for record in caplog.records if record.name == "app.lifecycle"]
+    await lifecycle.stop()
+    return [f"{record.levelname} {record.message}" for record in lines]
+
+
+@pytest.mark.parametrize(
+    ("host", "level"),
+    [
+        ("127.8.0.1", "INFO"),
+        ("::1", "INFO"),
+        ("localhost", "INFO"),
+        ("0.0.0.0", "WARNING"),
+        ("::", "WARNING"),
+        ("192.168.1.5", "WARNING"),
+        ("serving.example", "WARNING"),
+    ],
+)
+async def test_start_says_that_no_keys_are_asked_for_and_warns_where_others_reach_it(
+    host: str, level: str, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(model_dir=store, host=host)
+    lifecycle = Lifecycle(settings, CollectorRegistry(), load=Puppets())
+    assert await lines_of_the_start(lifecycle, caplog) == [f"{level} {NO_KEYS}"]
+
+
+class MountedRing(KeyRing):
+    """Of a file that is mounted without its folder."""
+
+    @property
+    def may_miss_changes(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("is_mounted", [False, True])
+async def test_start_says_that_keys_are_asked_for_and_warns_where_it_may_miss_some(
+    is_mounted: bool, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = store / "keys.json"
+    create_key(path, "a", [Scope.INFER])
+    settings = Settings(model_dir=store, host="0.0.0.0", api_keys_file=path)
+    lifecycle = Lifecycle(settings, CollectorRegistry(), load=Puppets())
+    if is_mounted:
+        lifecycle.key_ring = MountedRing(path)
+    first, *more = await lines_of_the_start(lifecycle, caplog)
+    assert first == f"INFO {KEYS}"
+    assert [line.split(":")[0] for line in more] == [MOUNTED] * is_mounted

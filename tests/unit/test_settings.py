@@ -9,7 +9,7 @@ from app.settings import SettingsError, load_settings, powers_of_two
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No .env of the checkout, and none of the caller's variables."""
     monkeypatch.chdir(tmp_path)
-    for name in ("KERASERVE_PORT", "KERASERVE_MODELS"):
+    for name in ("KERASERVE_PORT", "KERASERVE_MODELS", "KERASERVE_API_KEYS_FILE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -50,6 +50,31 @@ def test_names_of_the_command_line_are_no_mistakes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("KERASERVE_URL", "http://localhost:8000")
     Path(".env").write_text("KERASERVE_API_KEY=ks_x\n")
     assert load_settings().api_keys_file is None
+
+
+@pytest.mark.parametrize("source", ["environment", ".env", "flag"])
+def test_file_of_keys_that_is_named_as_nothing_does_not_open_the_server(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if source == "environment":
+        monkeypatch.setenv("KERASERVE_API_KEYS_FILE", "")
+    elif source == ".env":
+        Path(".env").write_text("KERASERVE_API_KEYS_FILE=\n")
+    flags = {"api_keys_file": ""} if source == "flag" else {}
+    with pytest.raises(SettingsError, match=r"KERASERVE_API_KEYS_FILE.* is '': that names no file"):
+        load_settings(**flags)
+
+
+def test_file_of_keys_that_another_source_names_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("KERASERVE_API_KEYS_FILE=keys.json\n")
+    monkeypatch.setenv("KERASERVE_API_KEYS_FILE", "")
+    assert load_settings().api_keys_file == Path("keys.json")
+    assert load_settings(api_keys_file="other.json").api_keys_file == Path("other.json")
+
+
+def test_other_settings_that_are_empty_are_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERASERVE_MODELS", "")
+    assert load_settings().models is None
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.watching import WatchMode, WatchPolicy, folder_changes
+from app.watching import WatchMode, WatchPolicy, folder_changes, is_mounted_alone
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -154,3 +155,50 @@ async def test_without_events_it_looks_at_intervals_and_says_so_once(
         "folder not watched, looking at intervals"
     ]
     await changes.aclose()
+
+
+async def test_without_threads_it_looks_at_intervals_until_there_are_some(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_thread = asyncio.to_thread
+
+    async def no_threads_left(call: Callable[..., Any], *arguments: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("asyncio.to_thread", no_threads_left)
+    changes = folder_changes(root, WatchPolicy("events", 0.02))
+    for _ in range(3):
+        await next_change(changes)
+    assert [record.getMessage() for record in caplog.records] == [
+        "folder not watched, looking at intervals"
+    ]
+
+    monkeypatch.setattr("asyncio.to_thread", in_thread)
+    await changed_when_something_is_written(changes, root / "new")
+    await changes.aclose()
+
+
+MOUNTS = """\
+27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+43 27 254:0 /home/me/keys.json {} rw,relatime - ext4 /dev/vda rw
+44 27 254:0 /home/me/keys /keys rw,relatime - ext4 /dev/vda rw
+"""
+
+
+@pytest.mark.parametrize("name", ["keys.json", "a file.json", "a\\b.json"])
+def test_file_that_is_mounted_itself_is_told_from_one_in_a_mounted_folder(
+    name: str, tmp_path: Path
+) -> None:
+    file, mounts = tmp_path / name, tmp_path / "mountinfo"
+    escaped = str(file).replace("\\", "\\134").replace(" ", "\\040")
+    mounts.write_text(MOUNTS.format(escaped))
+    (tmp_path / "link").symlink_to(file)
+    assert is_mounted_alone(file, mounts)
+    assert is_mounted_alone(tmp_path / "link", mounts)
+    assert not is_mounted_alone(Path("/keys/keys.json"), mounts)
+    assert not is_mounted_alone(file.with_name("other.json"), mounts)
+
+
+def test_where_nothing_tells_of_mounts_no_file_is_one(tmp_path: Path) -> None:
+    assert not is_mounted_alone(tmp_path / "keys.json", tmp_path / "nowhere")
+    assert not is_mounted_alone(tmp_path / "keys.json")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from app.access.caller import Caller, Scope
@@ -180,3 +181,46 @@ async def test_event_alone_makes_the_ring_reread(path: Path) -> None:
         while not any(map(ring.find, made)):  # when the watch begins is not told
             made.append(create_key(path, f"key-{len(made)}", [Scope.INFER]))
             await asyncio.wait([task], timeout=0.2)
+
+
+class Stumbling(KeyRing):
+    """Fails to reread, so many times, as where the system has no threads left."""
+
+    def __init__(self, path: Path, policy: WatchPolicy, failures: int) -> None:
+        super().__init__(path, policy)
+        self.failures = failures
+        self.rereads = 0
+
+    def reread(self) -> None:
+        self.rereads += 1
+        if self.rereads <= self.failures:
+            raise RuntimeError("can't start new thread")
+        super().reread()
+
+
+async def test_ring_follows_on_after_a_fault_and_says_it_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    create_key(path, "a", [Scope.INFER])
+    ring = Stumbling(path, QUICKLY, failures=3)
+    async with following(ring):
+        for number in range(2):
+            await in_force(ring, create_key(path, f"new-{number}", [Scope.INFER]))
+    assert errors(caplog) == ["following the file of keys broke off"]
+
+
+async def test_ring_waits_before_it_follows_on(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    create_key(path, "a", [Scope.INFER])
+    ring = Stumbling(path, WatchPolicy("events", 3600), failures=1000)
+    async with following(ring), asyncio.timeout(PATIENCE_S):
+        while not errors(caplog):
+            await checkpoint()
+        await wait_all_tasks_blocked()
+        assert ring.rereads == 1
+
+
+async def test_ring_does_not_follow_where_nothing_is_to_be_watched(path: Path) -> None:
+    create_key(path, "a", [Scope.INFER])
+    await asyncio.wait_for(KeyRing(path, WatchPolicy("off")).follow(), PATIENCE_S)

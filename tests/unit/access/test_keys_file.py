@@ -104,6 +104,7 @@ def test_file_that_is_not_there_is_told_with_what_makes_it(path: Path) -> None:
         read_keys(path)
     with pytest.raises(KeysFileError, match="is not there"):
         revoke_key(path, "photo-app")
+    assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "-a", "ü", "a\n", "x" * 64, "local", "anonymous"])
@@ -138,6 +139,14 @@ def test_unknown_key_cannot_be_revoked_and_the_known_are_named(path: Path) -> No
     create_key(path, "photo-app", [Scope.INFER])
     with pytest.raises(KeysFileError, match="no key 'photo'; it has: photo-app"):
         revoke_key(path, "photo")
+
+
+def test_key_revoked_through_a_link_is_revoked(path: Path) -> None:
+    create_key(path, "photo-app", [Scope.INFER])
+    link = path.with_name("link.json")
+    link.symlink_to(path)
+    revoke_key(link, "photo-app")
+    assert read_keys(path) == ()
 
 
 def test_last_key_can_be_revoked(path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from app.access.caller import Caller, Scope
 from app.access.key_ring import KeyRing
 from app.access.keys_file import create_key, read_keys
 from app.cli import main
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -68,6 +73,54 @@ def test_revoked_key_opens_nothing(path: Path, capsys: pytest.CaptureFixture[str
 
     assert main(["keys", "list", "--file", str(path)]) == 0
     assert "has no key: servers with this file let nobody in" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full")
+def test_key_that_cannot_be_shown_is_taken_away_again(path: Path) -> None:
+    create_key(path, "a", [Scope.INFER])
+    words = ["keys", "create", "photo-app", "--scope", "infer", "--file", str(path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "app", *words],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "keraserve: the key photo-app could not be shown (No space left on device) and is taken "
+        "away again\n",
+    )
+    assert [entry.name for entry in read_keys(path)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("can_revoke", "message"),
+    [
+        (True, "photo-app could not be shown (standard output is closed) and is taken away again"),
+        (False, "is still to be revoked: "),
+    ],
+)
+def test_key_is_not_made_for_a_closed_output(
+    can_revoke: bool,
+    message: str,
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            path.unlink()
+            raise OSError("standard output is closed")
+
+    monkeypatch.setattr("sys.stdout", None if can_revoke else Closed())
+    assert main(["keys", "create", "photo-app", "--scope", "infer", "--file", str(path)]) == 2
+    assert message in capsys.readouterr().err
+    if can_revoke:
+        assert read_keys(path) == ()
 
 
 @pytest.mark.parametrize(
