@@ -6,14 +6,10 @@ policy, built here, where units are converted once.
 
 from __future__ import annotations
 
-import difflib
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.access.key_ring import KeyRing
@@ -25,28 +21,11 @@ from app.inference.policy import RequestPolicy
 from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.runtime.policy import EnginePolicy
+from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
 from app.watching import WatchPolicy
-
-ENV_PREFIX = "KERASERVE_"
-ENV_FILE = ".env"
-
-_KEYS_FILE = f"{ENV_PREFIX}API_KEYS_FILE"
-
-COMMAND_LINE_KEY = f"{ENV_PREFIX}API_KEY"
-COMMAND_LINE_NAMES = (f"{ENV_PREFIX}URL", COMMAND_LINE_KEY)
-"""Of the environment, too, but read by commands that talk to a server: where it is, and the key.
-No settings of a server, yet no mistakes either, where both share an environment."""
 
 CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
-
-
-# Where a variable that a script or compose passes on is not set, nothing must not open the server.
-_NO_FILE = "that names no file; to ask for no keys, leave it unset"
-
-
-class SettingsError(Exception):
-    """The settings cannot be used; the message has one line per problem."""
 
 
 class Settings(BaseSettings):
@@ -222,7 +201,7 @@ class Settings(BaseSettings):
     @classmethod
     def _refuse_nothing(cls, value: Any) -> Any:
         if value == "":
-            raise ValueError(_NO_FILE)
+            raise ValueError(NO_FILE)
         return value
 
     @field_validator("log_level", "log_format", "engine", "precision", "store_watch", mode="before")
@@ -312,7 +291,7 @@ class Settings(BaseSettings):
         try:
             return KeyRing(self.api_keys_file, WatchPolicy("events", self.store_poll_interval_s))
         except KeysFileError as error:
-            raise SettingsError(f"{error} ({_KEYS_FILE})") from error
+            raise SettingsError(f"{error} ({ENV_PREFIX}API_KEYS_FILE)") from error
 
     def drift_policy(self) -> DriftPolicy:
         """How much of what was served is remembered."""
@@ -327,63 +306,3 @@ def powers_of_two(largest: int) -> tuple[int, ...]:
     """Return 1, 2, 4, … and at last ``largest`` itself."""
     sizes = [1 << power for power in range(largest.bit_length()) if 1 << power < largest]
     return (*sizes, largest)
-
-
-def load_settings(**flags: Any) -> Settings:
-    """Read the settings of this process.
-
-    Args:
-        **flags: Values that override environment and ``.env``; None leaves a setting alone.
-
-    Raises:
-        SettingsError: A name with the prefix is unknown, or a value is unusable.
-    """
-    sources = {"environment": os.environ, ENV_FILE: _env_file()}
-    problems = [line for source, names in sources.items() for line in _unknown(names, source)]
-    if flags.get("api_keys_file") is None:
-        problems += _emptied_keys_file(sources)
-    try:
-        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
-    except ValidationError as error:
-        problems += [_describe(entry) for entry in error.errors(include_url=False)]
-    if problems:
-        raise SettingsError("\n".join(problems))
-    return settings
-
-
-def _env_file() -> Mapping[str, str | None]:
-    return dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
-
-
-def _emptied_keys_file(sources: Mapping[str, Mapping[str, str | None]]) -> list[str]:
-    """Complain where the file of keys is named as nothing, and nowhere else as something.
-
-    An empty value counts as none for every setting; for this one alone, that takes away what
-    somebody meant to protect the server with.
-    """
-    found = {
-        f"{name} ({source})": value
-        for source, names in sources.items()
-        for name, value in names.items()
-        if name.upper() == _KEYS_FILE
-    }
-    return [] if any(found.values()) else [f"{name} is '': {_NO_FILE}" for name in found]
-
-
-def _unknown(names: Mapping[str, Any], source: str) -> list[str]:
-    valid = {f"{ENV_PREFIX}{field.upper()}" for field in Settings.model_fields}
-    valid.update(COMMAND_LINE_NAMES)
-    problems = []
-    for name in names:
-        if name.upper().startswith(ENV_PREFIX) and name.upper() not in valid:
-            close = difflib.get_close_matches(name.upper(), valid, n=1, cutoff=0.0)
-            problems.append(f"{name} ({source}) is no setting; the nearest is {close[0]}")
-    return problems
-
-
-def _describe(entry: Mapping[str, Any]) -> str:
-    message = str(entry["msg"]).removeprefix("Value error, ")
-    if not entry["loc"]:
-        return message
-    name = f"{ENV_PREFIX}{str(entry['loc'][0]).upper()}"
-    return f"{name} is {entry['input']!r}: {message}"
