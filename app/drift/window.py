@@ -37,7 +37,7 @@ class DriftWindow:
     called from any thread; an image that is being written then may be in it with one number of
     the image that it replaces, which no figure over hundreds of images can show.
     Bound: pixels are looked at of so many images in each second, the first ones; an image takes
-    16 bytes and 16 more for each channel.
+    8 bytes and 16 more for each channel.
     """
 
     def __init__(self, policy: DriftPolicy, channels: int, clock: Clock = monotonic) -> None:
