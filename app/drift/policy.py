@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MIN_IMAGES = 200
-"""Fewest images, on either side, that an index is computed from. By chance alone, the index of ten
-bins is above 0.1 in one of 1,100 windows of 200 images where the reference is of 45,000, in one of
-350 where it is of 1,000, and in one of 47 where it is of 200; above 0.25 in one of 30,000 even then
-(simulated, bins of a tenth each). A reference of 200 is what small data sets have: to ask for
-more would leave them without an index of confidence."""
+from app.artifacts.statistics import MIN_IMAGES
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from app.drift.policy import MIN_IMAGES
-
 PSEUDO_IMAGES = 0.5
 """Added to each bin, so that an empty one has a logarithm (Jeffreys' prior)."""
-
-_PER_BIN = 5
-"""Images for each bin that the chi-square distribution takes to fit (Cochran's rule)."""
-
-
-def images_needed(bins: int) -> int:
-    """Return how many images window and reference must have, each, for an index over ``bins``."""
-    return max(MIN_IMAGES, _PER_BIN * bins)
 
 
 def stability_index(

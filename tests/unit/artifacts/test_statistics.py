@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.artifacts.manifest import read_manifest
-from app.artifacts.statistics import Distribution, ReferenceStatistics
+from app.artifacts.statistics import Distribution, ReferenceStatistics, images_needed
 from app.errors import ArtifactError
 from tests.factories.statistics import make_statistics, tenths
 from tests.factories.versions import edit_manifest, make_manifest, make_version
@@ -95,3 +95,15 @@ def test_distribution_without_sense_is_refused(
 ) -> None:
     with pytest.raises(ValidationError):
         Distribution(edges=edges, shares=shares)
+
+
+@pytest.mark.parametrize(("bins", "images"), [(2, 200), (10, 200), (40, 200), (1000, 5000)])
+def test_five_images_are_needed_for_each_bin_and_two_hundred_in_all(bins: int, images: int) -> None:
+    assert images_needed(bins) == images
+
+
+def test_shares_of_the_classes_may_be_unknown() -> None:
+    statistics = make_statistics(source="samples", class_shares=None)
+
+    assert make_manifest(statistics=statistics).statistics == statistics
+    assert [signal.name for signal in statistics.signals] == ["confidence", "red", "green", "blue"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.drift.stability import images_needed, stability_index
+from app.artifacts.statistics import images_needed
+from app.drift.stability import stability_index
 
 MANY = 10**9  # reference images, so many that they are exact
 
@@ -120,8 +121,3 @@ def test_a_change_among_rare_classes_shows_too(reference: int | None) -> None:
     assert textbook == pytest.approx(0.609, abs=0.001)
 
     assert 0.42 < np.mean(shown(fewer, shares, reference)) < textbook
-
-
-@pytest.mark.parametrize(("bins", "images"), [(2, 200), (10, 200), (40, 200), (1000, 5000)])
-def test_five_images_are_needed_for_each_bin_and_two_hundred_in_all(bins: int, images: int) -> None:
-    assert images_needed(bins) == images

@@ -55,7 +55,7 @@ def test_figures_are_those_of_a_plain_computation(
     assert found.images == IMAGES
     shares = [float(np.mean(dataset.train.labels == label)) for label in range(4)]
     assert found.class_shares == pytest.approx(shares)
-    assert found.class_shares[3] == 0
+    assert shares[3] == 0
     assert found.channel_means == pytest.approx(pixels.mean(axis=(0, 1, 2)).tolist())
     assert found.channel_spreads == pytest.approx(pixels.std(axis=(0, 1, 2)).tolist(), rel=1e-6)
     assert found.mean_confidence == pytest.approx(confidences.train.mean(), abs=1e-6)
