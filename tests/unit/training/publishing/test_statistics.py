@@ -137,6 +137,16 @@ def test_labelled_samples_describe_an_imported_version() -> None:
     assert found.mean_confidence == pytest.approx(samples.probabilities.max(axis=1).mean())
 
 
+def test_chosen_samples_tell_nothing_of_how_frequent_the_classes_are() -> None:
+    samples = make_samples(make_manifest(), count=40)
+
+    found = sample_statistics(samples, are_chosen=True)
+
+    whole = sample_statistics(samples)
+    assert whole is not None
+    assert found == whole.model_copy(update={"class_shares": None})
+
+
 def test_samples_without_labels_describe_nothing() -> None:
     assert sample_statistics(make_samples(make_manifest(), labelled=False)) is None
 
