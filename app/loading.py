@@ -112,14 +112,16 @@ class ServableLoader:
         if cut_off:
             self.cut_off_images += cut_off
             logger.error("images cut off", extra={"servable": str(live.id), "images": cut_off})
-        if live.batcher.is_closed:  # else the device thread may still be inside the engine
-            live.servable.close()
-        self._drift.close(live.id)
-        self._metrics.clear_info(
-            live.id, live.info, live.manifest.files[live.manifest.network_file].sha256
-        )
-        with contextlib.suppress(RuntimeError):  # closed: the process is about to end
-            self._thread.submit(give_back)
+        try:
+            if live.batcher.is_closed:  # else the device thread may still be inside the engine
+                live.servable.close()
+        finally:  # whatever the engine makes of it, the version answers no more
+            self._drift.close(live.id)
+            self._metrics.clear_info(
+                live.id, live.info, live.manifest.files[live.manifest.network_file].sha256
+            )
+            with contextlib.suppress(RuntimeError):  # closed: the process is about to end
+                self._thread.submit(give_back)
 
     def close(self) -> None:
         """End the thread; nothing can be loaded afterwards."""

@@ -41,6 +41,7 @@ class PuppetServable:
         most_at_once: Most executions under way at one time.
         warm_ups: Calls of ``warm_up()``.
         is_closed: Whether ``close()`` was called.
+        on_close: Called by it; it may raise.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class PuppetServable:
         self.most_at_once = 0
         self.warm_ups = 0
         self.is_closed = False
+        self.on_close: Callable[[], None] | None = None
         self._is_held = is_held
         self._permits = 0
         self._under_way = 0
@@ -86,6 +88,8 @@ class PuppetServable:
 
     def close(self) -> None:
         self.is_closed = True
+        if self.on_close is not None:
+            self.on_close()
 
     def hold(self) -> None:
         """From now on, let executions wait."""

@@ -34,20 +34,32 @@ def test_readme_and_env_example_name_no_other_setting() -> None:
     assert named <= known
 
 
-def test_every_metric_is_in_the_readme_and_no_other() -> None:
+def metrics() -> set[str]:
     registry = CollectorRegistry()
     Metrics(registry, (1, 2))
     RolloutMetrics(registry)
     DriftMonitor(DriftPolicy(), registry)
     suffixes = {"counter": "_total"}
-    ours = {
+    return {
         family.name + suffixes.get(family.type, "")
         for family in registry.collect()
         if family.name.startswith("keraserve_")
     }
+
+
+def test_every_metric_is_in_the_readme_and_no_other() -> None:
     named = set(re.findall(r"keraserve_[a-z_]+", README))
     histogram_parts = {name for name in named if name.endswith(("_sum", "_count"))}
-    assert named - histogram_parts == ours
+    assert named - histogram_parts == metrics()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_documents_name_no_metric_and_no_setting_that_there_is_not(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+
+    assert set(re.findall(r"keraserve_[a-z_]+", text)) <= metrics()
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(rf"{ENV_PREFIX}[A-Z_]+", text)) <= known.union(COMMAND_LINE_NAMES)
 
 
 def test_every_error_code_is_in_the_readme() -> None:

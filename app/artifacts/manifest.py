@@ -16,6 +16,10 @@ from app.types import InputSpec, Interpolation, ResizeMode
 
 SCHEMA_VERSION: Final = 1
 
+LATER_FIELDS: Final = ("statistics", "republished_from")
+"""What schema 1 did not have at first. Servers refuse names that they do not know, so these are
+left out where they are empty: what needs none of them stays readable for the servers before."""
+
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """Model names: safe as a folder, a URL segment and a metric label."""
 
@@ -127,6 +131,11 @@ class Manifest(Record):
     def network_file(self) -> str:
         """Path of the network inside the folder."""
         return MODEL if self.format == "keras" else SAVED_MODEL
+
+    def to_json(self) -> str:
+        """Return the content of the file, indented, for people who read and compare it."""
+        empty = {name for name in LATER_FIELDS if getattr(self, name) is None}
+        return self.model_dump_json(indent=2, exclude=empty) + "\n"
 
     @model_validator(mode="after")
     def _check(self) -> Manifest:

@@ -72,8 +72,8 @@ def publish_version(
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write ``folder/manifest.json``, indented, for people who read and compare it."""
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    """Write ``folder/manifest.json``."""
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 
 
 def _claim_version(model_dir: Path) -> int:

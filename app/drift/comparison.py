@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.artifacts.pixels import spread
-from app.artifacts.statistics import Distribution, ReferenceStatistics
-from app.drift.stability import images_needed, stability_index
+from app.artifacts.statistics import (
+    CHANNEL_NAMES,
+    CLASSES,
+    CONFIDENCE,
+    Distribution,
+    ReferenceStatistics,
+    images_needed,
+)
+from app.drift.stability import stability_index
 from app.drift.window import WindowContent
-
-CLASSES, CONFIDENCE = "classes", "confidence"
-
-CHANNEL_NAMES = {1: ("grey",), 3: ("red", "green", "blue")}
-"""By the number of channels; also the signals of their brightness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +57,17 @@ def stability_indices(content: WindowContent, reference: ReferenceStatistics) ->
     Confidence is compared with that on held-out images, classes and brightness with the training
     images.
     """
-    shares = np.array(reference.class_shares)
-    comparisons = {
-        CLASSES: (class_counts(content, len(shares)), shares, reference.images),
-        CONFIDENCE: _binned(
-            content.scores, reference.held_out.confidence, reference.held_out.images
-        ),
-    }
+    counts = {CONFIDENCE: _binned(content.scores, reference.held_out.confidence)}
+    if reference.class_shares is not None:
+        counts[CLASSES] = class_counts(content, len(reference.class_shares))
     names = CHANNEL_NAMES[len(reference.image_means)]
     for name, means, expected in zip(names, content.means.T, reference.image_means, strict=True):
-        comparisons[name] = _binned(means, expected, reference.images)
+        counts[name] = _binned(means, expected)
     return {
-        signal: stability_index(counts, expected, images)
-        for signal, (counts, expected, images) in comparisons.items()
-        if min(counts.sum(), images) >= images_needed(len(counts))
+        signal.name: stability_index(counts[signal.name], np.array(signal.shares), signal.images)
+        for signal in reference.signals
+        if not signal.is_too_small
+        and counts[signal.name].sum() >= images_needed(len(signal.shares))
     }
 
 
@@ -78,9 +77,7 @@ def class_counts(content: WindowContent, classes: int) -> NDArray[np.int64]:
     return counts
 
 
-def _binned(
-    values: NDArray[np.floating], expected: Distribution, images: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
-    shares = np.array(expected.shares)
+def _binned(values: NDArray[np.floating], expected: Distribution) -> NDArray[np.int64]:
     bins = np.searchsorted(expected.edges, values, side="right")
-    return np.bincount(bins, minlength=len(shares)), shares, images
+    counts: NDArray[np.int64] = np.bincount(bins, minlength=len(expected.shares))
+    return counts

@@ -13,16 +13,16 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.artifacts.manifest import Manifest
-from app.artifacts.statistics import ReferenceStatistics
-from app.drift.comparison import CHANNEL_NAMES, stability_indices, window_figures
+from app.artifacts.statistics import CHANNEL_NAMES, CLASSES, ReferenceStatistics, images_needed
+from app.drift.comparison import stability_indices, window_figures
 from app.drift.policy import DriftPolicy
-from app.drift.stability import images_needed
 from app.drift.window import DriftWindow
 from app.types import Clock, ServableId
 
 logger = logging.getLogger(__name__)
 
-TRAINING, VALIDATION = "training", "validation"
+TRAINING, VALIDATION, SAMPLES = "training", "validation", "samples"
+"""Images that a reference is of; an imported version has its samples alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,13 +52,23 @@ class DriftMonitor(Collector):
             "Standard deviation of a channel's pixels, 0..255.",
             ("channel",),
         ),
-        "drift_reference_class_ratio": ("Share of this class in the training images.", ("label",)),
+        "drift_reference_class_ratio": (
+            "Share of this class in the training images, or in an imported version's samples.",
+            ("label",),
+        ),
         "drift_reference_confidence_ratio": (
-            "Mean score of the first label, on training or on validation images.",
+            "Mean score of the first label, on training, validation, or an imported version's "
+            "sample images.",
             ("images",),
         ),
-        "drift_reference_channel_mean": ("The window's figure, of training.", ("channel",)),
-        "drift_reference_channel_spread": ("The window's figure, of training.", ("channel",)),
+        "drift_reference_channel_mean": (
+            "The window's figure, of training or of an imported version's samples.",
+            ("channel",),
+        ),
+        "drift_reference_channel_spread": (
+            "The window's figure, of training or of an imported version's samples.",
+            ("channel",),
+        ),
         "population_stability_index": (
             "Distance of the window from the reference, less what chance makes of it.",
             ("signal",),
@@ -82,11 +92,24 @@ class DriftMonitor(Collector):
         window = DriftWindow(self._policy, channels, self._clock)
         observed = _Observed(window, manifest.classes, CHANNEL_NAMES[channels], manifest.statistics)
         self._observed = {**self._observed, servable_id: observed}
-        needed = images_needed(len(manifest.classes))
-        if manifest.statistics is not None and needed > window.length:
-            fields = {"servable": str(servable_id), "needed": needed, "window": window.length}
-            logger.info("drift window too short for an index over the classes", extra=fields)
+        if manifest.statistics is not None:
+            self._tell_what_is_short(servable_id, manifest.statistics)
         return window
+
+    def _tell_what_is_short(self, servable_id: ServableId, reference: ReferenceStatistics) -> None:
+        too_small = [signal.shortage for signal in reference.signals if signal.is_too_small]
+        if too_small:
+            logger.warning(
+                "reference too small for a drift index",
+                extra={"servable": str(servable_id), "signals": ", ".join(too_small)},
+            )
+        for signal in reference.signals:
+            needed = images_needed(len(signal.shares))
+            # Only classes can be so many that a window is too short for them.
+            if signal.name == CLASSES and needed > self._policy.window:
+                window = self._policy.window
+                fields = {"servable": str(servable_id), "needed": needed, "window": window}
+                logger.info("drift window too short for an index over the classes", extra=fields)
 
     def close(self, servable_id: ServableId) -> None:
         """Forget a version that was closed, with its series."""
@@ -131,9 +154,11 @@ class _Export:
         reference = self.observed.reference
         if reference is None:
             return
-        self._add_each("drift_reference_class_ratio", self.observed.classes, reference.class_shares)
+        shares = reference.class_shares or ()
+        self._add_each("drift_reference_class_ratio", self.observed.classes, shares)
         confidences = (reference.mean_confidence, reference.held_out.mean_confidence)
-        self._add_each("drift_reference_confidence_ratio", (TRAINING, VALIDATION), confidences)
+        images = (TRAINING, VALIDATION) if reference.source == "training" else (SAMPLES,)
+        self._add_each("drift_reference_confidence_ratio", images, confidences)
         self._add_channels("drift_reference", reference.channel_means, reference.channel_spreads)
         for signal, index in stability_indices(content, reference).items():
             self._add("population_stability_index", index, signal)

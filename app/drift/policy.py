@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MIN_IMAGES = 200
-"""Fewest images, on either side, that an index is computed from. By chance alone, the index of ten
-bins is above 0.1 in one of 1,400 windows of 200 images, and in one of 45 of 100 images (simulated,
-against 45,000 reference images)."""
+from app.artifacts.statistics import MIN_IMAGES
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from app.drift.policy import MIN_IMAGES
-
 PSEUDO_IMAGES = 0.5
 """Added to each bin, so that an empty one has a logarithm (Jeffreys' prior)."""
-
-_PER_BIN = 5
-"""Images for each bin that the chi-square distribution takes to fit (Cochran's rule)."""
-
-
-def images_needed(bins: int) -> int:
-    """Return how many images window and reference must have, each, for an index over ``bins``."""
-    return max(MIN_IMAGES, _PER_BIN * bins)
 
 
 def stability_index(
@@ -35,7 +25,8 @@ def stability_index(
 
     The reference is smoothed by half an image in each bin. The window is by as many images in
     all, which are spread as the smoothed reference is: so smoothing moves it towards "no change",
-    whatever the shape of the reference.
+    whatever the shape of the reference. That divides every difference by the same number, and
+    what chance makes of the index, which grows as their square, by its square.
 
     Args:
         counts: ``(B,)`` images of the window in each bin; sum above 0.
@@ -43,14 +34,18 @@ def stability_index(
         reference_images: How many images are behind them.
 
     Returns:
-        0 or more. Where nothing has changed, the mean before clipping is within 0.02 of 0 for up
-        to 1,000 bins, flat or skewed, with as few as ``images_needed`` images (simulated); a real
-        change then shows by up to a quarter less than it is.
+        0 or more. Simulated for 2 to 1,000 bins, all alike or falling by Zipf's law, and a
+        reference of ``images_needed`` to 100,000 images: where nothing has changed, the mean
+        before clipping is within 0.05 of 0 (-0.07 where one class has 95% and the reference is
+        as small as it may be). In the shortest window, a change among bins that are alike shows
+        as 0.8 to 1 of what it is, at the mark of 0.25 as 0.85 and more; one among classes too
+        rare to be seen, as 0.6 to 1.3.
     """
     bins, images = len(counts), int(counts.sum())
     pseudo = PSEUDO_IMAGES * bins
     expected = (shares * reference_images + PSEUDO_IMAGES) / (reference_images + pseudo)
     observed = (counts + pseudo * expected) / (images + pseudo)
     index = float(np.sum((observed - expected) * np.log(observed / expected)))
-    by_chance = (bins - 1) * (1 / images + 1 / reference_images)
+    kept = images / (images + pseudo)  # of every difference, by smoothing
+    by_chance = kept**2 * (bins - 1) * (1 / images + 1 / reference_images)
     return max(0.0, index - by_chance)

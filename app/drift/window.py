@@ -34,10 +34,12 @@ class DriftWindow:
     """Remembers the last ``policy.window`` images, and the last so many whose pixels it looked at.
 
     Loop: ``observe`` runs on the event loop, and is a few writes into arrays. ``content`` may be
-    called from any thread; an image that is being written then may be in it with one number of
-    the image that it replaces, which no figure over hundreds of images can show.
+    called from any thread: each number in it is one that was observed, but the arrays are copied
+    one after the other, so that each may be some images further than the one before. No figure
+    takes two of them for the same image's; those that means and their squares make together are
+    of hundreds of images, of which few differ.
     Bound: pixels are looked at of so many images in each second, the first ones; an image takes
-    16 bytes and 16 more for each channel.
+    8 bytes and 16 more for each channel.
     """
 
     def __init__(self, policy: DriftPolicy, channels: int, clock: Clock = monotonic) -> None:

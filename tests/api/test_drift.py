@@ -43,6 +43,13 @@ def has_ended(world: World, version: int) -> bool:
     )
 
 
+def has_failed(world: World, version: int) -> bool:
+    (model,) = world.lifecycle.statuses()
+    return any(
+        each.version == version and each.state is ServableState.FAILED for each in model.versions
+    )
+
+
 def index(world: World, signal: str) -> float:
     labels = {"model": "cifar10", "version": "1", "signal": signal}
     value = world.lifecycle.metrics.registry.get_sample_value(
@@ -110,3 +117,24 @@ async def test_window_ends_with_its_version(tmp_path: Path) -> None:
             for version in ("1", "2")
         )
         assert (old, new) == (None, 0)
+
+
+async def test_window_ends_with_its_version_even_if_the_engine_fails_to_close(
+    tmp_path: Path,
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the device is gone")
+
+    (tmp_path / "store").mkdir()
+    async with serving(tmp_path / "store", store_poll_interval_s=0.05, keep_warm_s=0) as world:
+        await world.classify()
+        world.puppets["cifar10:1"].on_close = fail
+        aside = add_version(tmp_path / "aside", version=2)
+        aside.rename(tmp_path / "store" / "cifar10" / "2")
+        await until(lambda: has_failed(world, 1))
+
+        text = (await world.client.get("/metrics")).text
+        names = ("keraserve_drift_", "keraserve_model_info")
+        series = [line for line in text.splitlines() if line.startswith(names)]
+        assert any('version="2"' in line for line in series)
+        assert [line for line in series if 'version="1"' in line] == []

@@ -13,6 +13,7 @@ from app.types import Interpolation, ResizeMode
 from training.commands import OK, PROGRAM
 from training.commands.lookup import add_models_dir
 from training.commands.quiet import import_tensorflow
+from training.commands.version_texts import drift_gaps
 from training.data.class_names import parse_class_names
 from training.data.dataset import DataError
 from training.importing.options import ImportOptions
@@ -60,7 +61,8 @@ def add_parser(commands: Any) -> None:
         type=Path,
         metavar="DIR",
         help="pictures that every server will test the version by, up to 1,000: in folders named "
-        "as the classes, which also measures the accuracy, or side by side. Without it pictures "
+        "as the classes, which also measures the accuracy, and what drift is measured against "
+        "(up to 5,000 of them, in their own mix of classes), or side by side. Without it pictures "
         "are generated",
     )
     _add_preprocessing(parser)
@@ -112,6 +114,8 @@ def handle(arguments: argparse.Namespace) -> int:
         f"published {folder}: {manifest.parameters:,} parameters, {len(classes)} classes, "
         f"accuracy on the samples {measured}{', forced' if manifest.gate.forced else ''}"
     )
+    for line in drift_gaps(manifest.statistics):
+        print(line)
     return OK
 
 

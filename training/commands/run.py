@@ -14,6 +14,7 @@ from training.commands.lookup import add_models_dir
 from training.commands.messages import fail
 from training.commands.places import require_writable
 from training.commands.quiet import import_tensorflow
+from training.commands.version_texts import drift_gaps
 from training.config import RunConfig
 from training.config_file import built_in_names, load_config
 from training.data.loading import load_dataset
@@ -106,7 +107,10 @@ def handle(arguments: argparse.Namespace) -> int:
         words = (word for word in arguments.words if word != "--fresh")
         done = f"{len(run.history())} of {config.fit.epochs} epochs are done"
         return fail(f"stopped; {done}, to go on: {shlex.join([PROGRAM, *words])}", INTERRUPTED)
-    print(_summary(folder, read_manifest(folder), arguments.models_dir))
+    manifest = read_manifest(folder)
+    for line in drift_gaps(manifest.statistics):
+        print(line)
+    print(_summary(folder, manifest, arguments.models_dir))
     return OK
 
 

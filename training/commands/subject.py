@@ -56,9 +56,7 @@ def find_subject(manifest: Manifest, path: Path | None, *, other_data: bool) -> 
     if manifest.training.dataset == IMPORTED:
         return _foreign(manifest, path)
     config = recorded_config(manifest)
-    dataset = load_dataset(config.data, path, seed=manifest.training.seed)
-    if dataset.classes != manifest.classes:
-        raise _other_classes(dataset, manifest)
+    dataset = _load(config, manifest, path)
     notes = _compare(dataset, manifest, other_data=other_data)
     return Subject(dataset, config.publish.samples == "labelled", notes)
 
@@ -81,9 +79,7 @@ def training_dataset(manifest: Manifest, path: Path | None) -> Dataset:
             f"{manifest.name}:{manifest.version} was trained before validation images were kept "
             "apart, so there are none that it has not learnt from: train it anew"
         )
-    dataset = load_dataset(config.data, path, seed=manifest.training.seed)
-    if dataset.classes != manifest.classes:
-        raise _other_classes(dataset, manifest)
+    dataset = _load(config, manifest, path)
     if dataset.fingerprint != manifest.training.dataset_fingerprint:
         raise DataError(f"{_difference(dataset, manifest)}. Name the same data with --data")
     return dataset
@@ -114,6 +110,13 @@ def read_history(folder: Path) -> list[EpochRecord]:
         return list(document.get("history", ()))
     except (OSError, ValueError, AttributeError):
         return []
+
+
+def _load(config: RunConfig, manifest: Manifest, path: Path | None) -> Dataset:
+    dataset = load_dataset(config.data, path, seed=manifest.training.seed)
+    if dataset.classes != manifest.classes:
+        raise _other_classes(dataset, manifest)
+    return dataset
 
 
 def _foreign(manifest: Manifest, path: Path | None) -> Subject:

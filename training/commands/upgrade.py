@@ -18,7 +18,10 @@ from training.commands.lookup import VERSION_HELP, add_models_dir, find_version
 from training.commands.places import require_writable
 from training.commands.quiet import import_tensorflow
 from training.commands.subject import IMPORTED, training_dataset
+from training.commands.version_texts import drift_gaps
 from training.config_file import ConfigError
+from training.importing.samples import may_be_chosen
+from training.publishing.republish import first_version, republish
 from training.publishing.store import model_versions
 
 logger = logging.getLogger(__name__)
@@ -30,7 +33,8 @@ measures drift against. Training record, metrics, calibration, samples and repor
 old version, which stays as it is. `keraserve-train remove` takes it away.
 
 A version that was trained here needs the data set that it was trained on. An imported one is
-described by its labelled samples.
+described by its labelled samples; where they were chosen from more, as many of each class, there is
+no index over the classes.
 """
 
 
@@ -72,6 +76,9 @@ def handle(arguments: argparse.Namespace) -> int:
         return OK
     verify_files(folder, manifest)
     models_dir = _store(folder, manifest, arguments.models_dir)
+    if (upgraded := _upgraded_version(manifest, models_dir)) is not None:
+        print(f"nothing to upgrade: {manifest.name}:{upgraded} is that already")
+        return OK
     require_writable(models_dir)
     statistics = _statistics(folder, manifest, arguments.data)
     if statistics is None:
@@ -84,14 +91,29 @@ def handle(arguments: argparse.Namespace) -> int:
             manifest.name,
             newest,
         )
-    from training.publishing.upgrade import republish
-
     published = republish(folder, manifest, statistics, models_dir)
     print(
         f"published {published}: the network of {name}, with statistics of "
         f"{statistics.images:,} {statistics.source} images"
     )
+    for line in drift_gaps(statistics):
+        print(line)
     return OK
+
+
+def _upgraded_version(manifest: Manifest, models_dir: Path) -> int | None:
+    """Return the newer version that is this one with all that this release adds."""
+    for number in reversed(model_versions(models_dir)[manifest.name]):
+        if number <= manifest.version:
+            return None
+        try:
+            newer = read_manifest(models_dir / manifest.name / str(number))
+        except ArtifactError:  # a broken version is none
+            continue
+        is_same = newer.republished_from == first_version(manifest)
+        if is_same and newer.statistics is not None:
+            return number
+    return None
 
 
 def _store(folder: Path, manifest: Manifest, models_dir: Path) -> Path:
@@ -115,7 +137,8 @@ def _statistics(folder: Path, manifest: Manifest, data: Path | None) -> Referenc
             )
         from training.publishing.statistics import sample_statistics
 
-        return sample_statistics(read_samples(folder / SAMPLES))
+        samples = read_samples(folder / SAMPLES)
+        return sample_statistics(samples, are_chosen=may_be_chosen(len(samples)))
     dataset = training_dataset(manifest, data)
     import_tensorflow()
     from training.evaluation.confidence import measure_confidences

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.artifacts.layout import REPORT
 from app.artifacts.manifest import Gate, Manifest
+from app.artifacts.statistics import ReferenceStatistics
 from training.commands.tables import columns, section, size_text
 
 HEADER = (
@@ -107,6 +108,16 @@ def compare(a: Manifest, b: Manifest, folders: tuple[Path, Path]) -> list[str]:
         lines += ["", *_differences(("F1 of class", *names), class_figures)]
     lines += ["", *_configuration_differences(a, b, names)]
     return lines
+
+
+def drift_gaps(statistics: ReferenceStatistics | None) -> list[str]:
+    """Return a line on what drift will never be measured by, and why; none if there is nothing."""
+    if statistics is None:
+        return ["no drift index: there are no labelled images to compare with"]
+    gaps = [signal.shortage for signal in statistics.signals if signal.is_too_small]
+    if statistics.class_shares is None:
+        gaps.insert(0, "classes (nobody knows how frequent they are)")
+    return [f"no drift index of {', '.join(gaps)}"] if gaps else []
 
 
 def gate_text(gate: Gate) -> str:

@@ -118,7 +118,7 @@ def _show(arguments: argparse.Namespace) -> int:
     folder = find_version(arguments.models_dir, arguments.version)
     manifest = _read(folder)
     if arguments.json:
-        print(manifest.model_dump_json(indent=2))
+        print(manifest.to_json(), end="")
     else:
         print("\n".join(describe(manifest, folder)))
     return OK

@@ -25,7 +25,7 @@ from training.config import GateConfig
 from training.evaluation.evaluate import probabilities
 from training.fitting.hardware import describe
 from training.importing.options import ImportOptions
-from training.importing.samples import read_samples_folder
+from training.importing.samples import SamplePictures, read_samples_folder
 from training.keras_networks import exact_arithmetic, executable, non_finite_weights
 from training.publishing.export import manifest_input
 from training.publishing.gate import GateError, require_numbers
@@ -101,7 +101,8 @@ def import_network(request: ImportRequest) -> Path:
         GateError: It has NaN in it, misses the accuracy on its samples, or the service refuses it.
     """
     network = _load(request)
-    images, labels = read_samples_folder(request.samples, network.spec, request.classes)
+    pictures = read_samples_folder(request.samples, network.spec, request.classes)
+    images, labels = pictures.images, pictures.labels
     with exact_arithmetic():
         scores = probabilities(network.execute, images)
     require_numbers(network.non_finite_weights, scores)
@@ -111,7 +112,7 @@ def import_network(request: ImportRequest) -> Path:
     if labels is not None:
         metrics[SAMPLE_ACCURACY] = float(np.mean(scores.argmax(axis=1) == labels))
     gate = _judge(metrics, force=request.force)
-    statistics = sample_statistics(samples)
+    statistics = _describe(network, pictures, samples)
 
     def fill(folder: Path, version: int) -> Manifest:
         manifest = _manifest(request, network, gate, metrics, statistics, version)
@@ -121,6 +122,19 @@ def import_network(request: ImportRequest) -> Path:
         return manifest
 
     return publish_version(request.models_dir, request.name, fill, check=check_in_service)
+
+
+def _describe(
+    network: ImportedNetwork, pictures: SamplePictures, samples: Samples
+) -> ReferenceStatistics | None:
+    described = pictures.described
+    if described is None:
+        return None
+    if described.images is pictures.images:  # the whole folder
+        return sample_statistics(samples)
+    with exact_arithmetic():
+        scores = probabilities(network.execute, described.images)
+    return sample_statistics(Samples(described.images, scores, described.labels))
 
 
 def _load(request: ImportRequest) -> ImportedNetwork:

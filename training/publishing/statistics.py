@@ -42,21 +42,27 @@ def training_statistics(dataset: Dataset, confidences: Confidences) -> Reference
     )
 
 
-def sample_statistics(samples: Samples) -> ReferenceStatistics | None:
-    """Describe the samples of an imported version; None where nobody knows their classes.
+def sample_statistics(samples: Samples, *, are_chosen: bool = False) -> ReferenceStatistics | None:
+    """Describe labelled pictures of an imported version; None where nobody knows their classes.
 
     They stand for the training images, which nobody has, and for held-out images at once.
+
+    Args:
+        samples: Pictures with the network's answers.
+        are_chosen: They are as equally many of each class as there were, so that they tell nothing
+            of how frequent the classes are.
     """
     if samples.labels is None:
         return None
     classes = samples.probabilities.shape[1]
     shares = np.bincount(samples.labels, minlength=classes) / len(samples)
+    mix = None if are_chosen else tuple(shares.tolist())
     held_out = _held_out(top_scores(samples.probabilities, temperature=1.0))  # as served
     means, squares = _moments(samples.images)
     return ReferenceStatistics(
         source="samples",
         images=len(samples),
-        class_shares=tuple(shares.tolist()),
+        class_shares=mix,
         mean_confidence=held_out.mean_confidence,
         held_out=held_out,
         **_channels(means, squares),

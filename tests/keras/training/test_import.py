@@ -194,6 +194,51 @@ def test_labelled_samples_measure_the_accuracy_which_the_gate_judges(
     assert manifest.training.command.endswith("--force --samples PATH")
 
 
+def test_import_is_described_by_the_samples_in_their_own_mix_of_classes(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1,080 of one class and 120 of two others: the self-test takes as many of each as it can."""
+    counts = (1080, 60, 60)
+    pictures = place / "pictures"
+    for level, (label, count) in enumerate(zip(LABELS, counts, strict=True), start=1):
+        (pictures / label).mkdir(parents=True)
+        for number in range(count):
+            picture = encode_png(np.full((*SIDE, 3), 60 * level, np.uint8))
+            (pictures / label / f"{number:04}.png").write_bytes(picture)
+    source = save(make_network(), place, "keras")
+
+    assert main(command(place, source, "--samples", str(pictures), "--force")) == 0
+
+    folder = place / "models" / "theirs" / "1"
+    statistics = read_manifest(folder).statistics
+    assert statistics is not None
+    assert (statistics.source, statistics.images, statistics.held_out.images) == (
+        "samples", 1200, 1200
+    )  # fmt: skip
+    assert statistics.class_shares == pytest.approx((0.9, 0.05, 0.05))
+    assert statistics.channel_means == pytest.approx((60 * 0.9 + 120 * 0.05 + 180 * 0.05,) * 3)
+    samples = read_samples(folder / "samples.npz")
+    assert samples.labels is not None
+    assert np.bincount(samples.labels).tolist() == [880, 60, 60]
+    assert "no drift index" not in capsys.readouterr().out
+
+
+def test_import_says_what_drift_will_never_be_measured_by(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = write_class_folders(place / "pictures", parts={"": 4}, size=16)
+    source = save(make_network(), place, "keras")
+
+    assert main(command(place, source, *PREPROCESSING)) == 0
+    assert "no drift index: there are no labelled images" in capsys.readouterr().out
+
+    assert main(command(place, source, "--samples", str(pictures), "--force")) == 0
+    assert (
+        "no drift index of classes (12 of 200 images), confidence (12 of 200 images), red (12"
+        in capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize("kind", ["keras", "saved_model"])
 def test_network_of_any_size_needs_one(
     kind: str, place: Path, capsys: pytest.CaptureFixture[str]

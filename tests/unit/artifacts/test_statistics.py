@@ -8,19 +8,32 @@ import pytest
 from pydantic import ValidationError
 
 from app.artifacts.manifest import read_manifest
-from app.artifacts.statistics import Distribution, ReferenceStatistics
+from app.artifacts.statistics import Distribution, ReferenceStatistics, images_needed
 from app.errors import ArtifactError
 from tests.factories.statistics import make_statistics, tenths
 from tests.factories.versions import edit_manifest, make_manifest, make_version
 
 
-def test_version_of_an_older_release_is_read_and_has_none(tmp_path: Path) -> None:
+def test_version_without_statistics_is_one_that_older_servers_read(tmp_path: Path) -> None:
     folder = make_version(tmp_path)
-    document = json.loads((folder / "manifest.json").read_text())
-    del document["statistics"], document["republished_from"]
-    (folder / "manifest.json").write_text(json.dumps(document))
 
+    document = json.loads((folder / "manifest.json").read_text())
+
+    assert not {"statistics", "republished_from"} & document.keys(), "they refuse unknown names"
     assert read_manifest(folder).statistics is None
+    assert {"commit": None}.items() <= document["training"].items(), "of old, and empty"
+
+
+def test_fields_of_newer_servers_are_written_where_there_is_something_in_them(
+    tmp_path: Path,
+) -> None:
+    folder = make_version(tmp_path, statistics=make_statistics(), republished_from=1)
+
+    document = json.loads((folder / "manifest.json").read_text())
+
+    assert document["republished_from"] == 1
+    assert document["statistics"]["images"] == 5000
+    assert read_manifest(folder).statistics == make_statistics()
 
 
 def test_statistics_come_back_from_the_manifest_bit_by_bit(tmp_path: Path) -> None:
@@ -95,3 +108,15 @@ def test_distribution_without_sense_is_refused(
 ) -> None:
     with pytest.raises(ValidationError):
         Distribution(edges=edges, shares=shares)
+
+
+@pytest.mark.parametrize(("bins", "images"), [(2, 200), (10, 200), (40, 200), (1000, 5000)])
+def test_five_images_are_needed_for_each_bin_and_two_hundred_in_all(bins: int, images: int) -> None:
+    assert images_needed(bins) == images
+
+
+def test_shares_of_the_classes_may_be_unknown() -> None:
+    statistics = make_statistics(source="samples", class_shares=None)
+
+    assert make_manifest(statistics=statistics).statistics == statistics
+    assert [signal.name for signal in statistics.signals] == ["confidence", "red", "green", "blue"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +100,24 @@ def test_reference_is_exported_beside_it() -> None:
     assert world.value("drift_reference_channel_spread", channel="blue") == 74
 
 
+def test_reference_of_an_imported_version_is_of_its_samples() -> None:
+    world = World(statistics=make_statistics(source="samples"))
+
+    assert world.value("drift_reference_confidence_ratio", images="samples") == 0.95
+    for images in ("training", "validation"):
+        assert world.value("drift_reference_confidence_ratio", images=images) is None
+
+
+def test_classes_of_which_nobody_knows_how_frequent_they_are_have_no_index() -> None:
+    world = World(statistics=make_statistics(source="samples", class_shares=None))
+    world.observe(1000)
+
+    assert set(world.indices) == {"confidence", "red", "green", "blue"}
+    assert max(world.indices.values()) < 0.01
+    assert world.value("drift_reference_class_ratio", label="cat") is None
+    assert world.value("drift_window_class_ratio", label="cat") is not None
+
+
 def test_version_without_statistics_has_its_window_alone() -> None:
     world = World()
     world.observe(1000)
@@ -177,6 +197,70 @@ def test_window_that_is_too_short_for_the_classes_gives_the_other_indices() -> N
     assert "classes" not in short.indices
     assert "confidence" in short.indices
     assert fitting.indices["classes"] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("window", "statistics", "expected"),
+    [
+        pytest.param(1000, {}, [], id="all there"),
+        pytest.param(
+            1000,
+            {"images": 100, "class_shares": None},
+            [
+                "reference too small for a drift index: "
+                "red (100 of 200 images), green (100 of 200 images), blue (100 of 200 images)"
+            ],
+            id="reference too small",
+        ),
+        pytest.param(
+            499,
+            {"classes": 100},
+            ["drift window too short for an index over the classes: 500"],
+            id="window too short",
+        ),
+        pytest.param(499, None, [], id="no reference, no index"),
+    ],
+)
+def test_index_that_can_never_be_is_told_when_the_version_begins(
+    window: int,
+    statistics: dict[str, Any] | None,
+    expected: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    reference = None if statistics is None else make_statistics(**statistics)
+    names = tuple(f"class {number}" for number in range((statistics or {}).get("classes", 3)))
+
+    World(window, classes=names, statistics=reference)
+
+    told = [(record.message, vars(record)) for record in caplog.records]
+    assert [f"{text}: {fields.get('signals', fields.get('needed'))}" for text, fields in told] == (
+        expected
+    )
+
+
+def test_figures_are_computed_in_another_thread_while_versions_come_and_go() -> None:
+    world = World(statistics=make_statistics())
+    other = ServableId("cifar10", 2)
+    collected: list[set[str]] = []
+    is_enough = threading.Event()
+
+    def collect_again_and_again() -> None:
+        try:
+            collected.extend(world.series() for _ in range(50))
+        finally:
+            is_enough.set()
+
+    collecting = threading.Thread(target=collect_again_and_again)
+    collecting.start()
+    while not is_enough.is_set():
+        world.monitor.open(other, world.manifest)
+        world.observe(50)
+        world.monitor.close(other)
+    collecting.join()
+
+    assert len(collected) == 50
+    assert all("drift_window_images" in series for series in collected)
 
 
 def test_series_go_with_their_version() -> None:

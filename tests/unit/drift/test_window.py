@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.drift.policy import DriftPolicy
 from app.drift.window import DriftWindow
@@ -84,3 +88,51 @@ def test_pixels_of_so_many_images_are_looked_at_in_each_second(clock: FakeClock)
 def test_window_that_could_never_give_an_index_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match=r"must be 0 \(off\) or at least 200"):
         DriftPolicy(length)
+
+
+def test_content_is_taken_in_another_thread_while_images_are_observed(clock: FakeClock) -> None:
+    window = make_window(clock)
+    levels = range(1, 100)
+    is_enough = threading.Event()
+    seen: list[set[float]] = [set(), set(), set(), set()]
+    lengths: list[int] = []
+
+    def look() -> None:
+        content = window.content()
+        parts: tuple[NDArray[Any], ...] = (
+            content.class_ids,
+            content.scores,
+            content.means,
+            content.mean_squares,
+        )
+        for numbers, part in zip(seen, parts, strict=True):
+            numbers.update(part.ravel().tolist())
+            lengths.append(len(part))
+
+    def look_again_and_again() -> None:
+        while not is_enough.is_set():
+            look()
+        look()
+
+    looking = threading.Thread(target=look_again_and_again)
+    looking.start()
+    pictures = [image(level) for level in levels]
+    for _ in range(3):
+        for level, picture in zip(levels, pictures, strict=True):
+            window.observe(level, level / 128, picture)
+    is_enough.set()
+    looking.join()
+
+    assert len(lengths) > 4 * 10, "ten looks, of four arrays each"
+    assert max(lengths) == LENGTH
+    for numbers, expected in zip(
+        seen,
+        (
+            {float(level) for level in levels},
+            {level / 128 for level in levels},
+            {float(level) for level in levels},
+            {float(level**2) for level in levels},
+        ),
+        strict=True,
+    ):
+        assert numbers <= expected, "half a number, or one of no image"

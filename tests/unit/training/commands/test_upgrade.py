@@ -56,6 +56,26 @@ def described(store: Path) -> None:
     edit_manifest(folder, statistics=make_statistics().model_dump(mode="json"))
 
 
+def upgraded_before(store: Path) -> None:
+    """Version 1 with its upgrade, and a broken version on top."""
+    imported(store)
+    newer = make_version(store, "theirs", 2, republished_from=1, statistics=make_statistics())
+    assert read_manifest(newer).republished_from == 1
+    make_version(store, "theirs", 3, defect=Defect.BROKEN_MANIFEST)
+
+
+@pytest.mark.parametrize("version", ["theirs:1", "theirs:2"])
+def test_what_is_upgraded_already_is_not_published_again(
+    version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upgraded_before(tmp_path)
+
+    assert upgrade(tmp_path, version) == 0
+
+    assert capsys.readouterr().out.startswith("nothing to upgrade: theirs:2 ")
+    assert sorted(path.name for path in (tmp_path / "theirs").glob("[0-9]*")) == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.imaging.encoder import encode_png
 from app.types import InputSpec
 from tests.factories.datasets import write_class_folders
 from training.data.dataset import DataError
@@ -21,25 +22,59 @@ def folder(tmp_path: Path, **changes: object) -> Path:
 
 
 def test_folders_give_the_labels_in_the_order_of_the_class_names(tmp_path: Path) -> None:
-    images, labels = read_samples_folder(folder(tmp_path), SPEC, CLASSES)
+    pictures = read_samples_folder(folder(tmp_path), SPEC, CLASSES)
 
-    assert images.shape == (12, 12, 10, 3)
-    assert labels is not None
-    assert labels.tolist() == [1] * 4 + [0] * 4 + [2] * 4  # circle, square, stripes on disk
+    assert pictures.images.shape == (12, 12, 10, 3)
+    assert pictures.labels is not None
+    assert (
+        pictures.labels.tolist() == [1] * 4 + [0] * 4 + [2] * 4
+    )  # circle, square, stripes on disk
 
 
 def test_pictures_side_by_side_have_no_labels(tmp_path: Path) -> None:
-    images, labels = read_samples_folder(folder(tmp_path) / "circle", SPEC, CLASSES)
+    pictures = read_samples_folder(folder(tmp_path) / "circle", SPEC, CLASSES)
 
-    assert (len(images), labels) == (4, None)
+    assert (len(pictures.images), pictures.labels, pictures.described) == (4, None, None)
 
 
 def test_without_a_folder_pictures_are_generated() -> None:
-    images, labels = read_samples_folder(None, SPEC, CLASSES)
+    pictures = read_samples_folder(None, SPEC, CLASSES)
 
-    assert images.shape[1:] == SPEC.shape
-    assert labels is None
-    assert len(np.unique(images, axis=0)) == len(images)
+    assert pictures.images.shape[1:] == SPEC.shape
+    assert (pictures.labels, pictures.described) == (None, None)
+    assert len(np.unique(pictures.images, axis=0)) == len(pictures.images)
+
+
+def uneven_folder(tmp_path: Path, **counts: int) -> Path:
+    """Pictures of one grey level in each class."""
+    for level, (name, count) in enumerate(counts.items(), start=1):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            picture = encode_png(np.full((4, 4, 3), 40 * level, np.uint8))
+            (tmp_path / name / f"{number:05}.png").write_bytes(picture)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("counts", "tested", "described"),
+    [
+        pytest.param((900, 100), (900, 100), (900, 100), id="all that there are"),
+        pytest.param((2700, 300), (700, 300), (2700, 300), id="as equally many as there are"),
+        pytest.param((9000, 1000), (500, 500), (4500, 500), id="one in two"),
+    ],
+)
+def test_tests_are_balanced_and_the_description_is_as_the_folder_is(
+    tmp_path: Path, counts: tuple[int, int], tested: tuple[int, int], described: tuple[int, int]
+) -> None:
+    place = uneven_folder(tmp_path, ok=counts[0], bad=counts[1])
+
+    pictures = read_samples_folder(place, InputSpec(4, 4, 3), ("ok", "bad"))
+
+    assert pictures.labels is not None
+    assert tuple(np.bincount(pictures.labels)) == tested
+    assert pictures.described is not None
+    assert tuple(np.bincount(pictures.described.labels)) == described
+    assert pictures.described.images.mean() == pytest.approx(44, abs=0.1), "40 and 80, as 9 to 1"
 
 
 def test_folder_that_is_no_class_is_refused(tmp_path: Path) -> None:

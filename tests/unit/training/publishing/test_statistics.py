@@ -55,7 +55,7 @@ def test_figures_are_those_of_a_plain_computation(
     assert found.images == IMAGES
     shares = [float(np.mean(dataset.train.labels == label)) for label in range(4)]
     assert found.class_shares == pytest.approx(shares)
-    assert found.class_shares[3] == 0
+    assert shares[3] == 0
     assert found.channel_means == pytest.approx(pixels.mean(axis=(0, 1, 2)).tolist())
     assert found.channel_spreads == pytest.approx(pixels.std(axis=(0, 1, 2)).tolist(), rel=1e-6)
     assert found.mean_confidence == pytest.approx(confidences.train.mean(), abs=1e-6)
@@ -135,6 +135,16 @@ def test_labelled_samples_describe_an_imported_version() -> None:
     assert found.class_shares == pytest.approx(np.bincount(samples.labels, minlength=3) / 40)
     assert found.mean_confidence == found.held_out.mean_confidence
     assert found.mean_confidence == pytest.approx(samples.probabilities.max(axis=1).mean())
+
+
+def test_chosen_samples_tell_nothing_of_how_frequent_the_classes_are() -> None:
+    samples = make_samples(make_manifest(), count=40)
+
+    found = sample_statistics(samples, are_chosen=True)
+
+    whole = sample_statistics(samples)
+    assert whole is not None
+    assert found == whole.model_copy(update={"class_shares": None})
 
 
 def test_samples_without_labels_describe_nothing() -> None:

@@ -40,9 +40,15 @@ def republish(
                 "version": version,
                 "created_at": datetime.now(UTC).replace(microsecond=0),
                 "statistics": statistics,
-                "republished_from": manifest.version,
+                # Of one that was republished itself, samples and report are older still.
+                "republished_from": first_version(manifest),
                 "files": {},
             }
         )
 
     return publish_version(models_dir, manifest.name, fill, check=check_in_service)
+
+
+def first_version(manifest: Manifest) -> int:
+    """Return the number that the network, samples and report of a version were published with."""
+    return manifest.republished_from or manifest.version
