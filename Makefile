@@ -13,7 +13,7 @@ ACCELERATOR ?= auto
 # of `make train`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
-# passed on by `make test`, `make tensorboard`, `make bench`, `bench-train` and `bench-swaps`
+# passed on by `make test`, `make tensorboard`, `make bench`, `bench-train`, `-swaps` and `-engines`
 ARGS ?=
 # of `make lock`: non-empty takes the newest versions instead of keeping the pins
 UPGRADE ?=
@@ -30,13 +30,13 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-train bench-swaps lock clean
+.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-train bench-swaps bench-engines lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: ## Make .venv with everything: serving, training, development
-	@$(bootstrap) serve train dev
+	@$(bootstrap) serve tensorflow train dev
 
 # exec: the server is make's own child and gets its signals. Make waits for it to end, also after
 # Ctrl-C, and then reports the signal; the server's own exit code is 0.
@@ -45,15 +45,15 @@ serve: ## Serve the models on 127.0.0.1:8000 (PORT=9000 moves it)
 	@exec $(bin)/keraserve serve
 
 train: ## Train, evaluate and publish a version (CONFIG=cifar10, DATA=local copy of the data)
-	@$(bootstrap) serve train
+	@$(bootstrap) serve tensorflow train
 	@exec $(bin)/keraserve-train run '$(CONFIG)' $(if $(DATA),--data '$(DATA)')
 
 tensorboard: ## Show the curves of all runs in a browser (ARGS="--port 6007" moves it)
-	@$(bootstrap) serve train
+	@$(bootstrap) serve tensorflow train
 	@exec $(bin)/tensorboard --logdir data/runs $(ARGS)
 
 test: ## Run the tests (ARGS="-k name" chooses)
-	@$(bootstrap) serve train dev
+	@$(bootstrap) serve tensorflow train dev
 	@$(bin)/python -m pytest $(ARGS)
 
 lint: ## Check style and formatting
@@ -73,16 +73,20 @@ format: ## Format the sources and mend what ruff can mend
 	@$(bin)/ruff format $(sources)
 
 bench: ## Measure throughput and latency (ARGS are the harness's)
-	@$(bootstrap) serve dev
+	@$(bootstrap) serve tensorflow dev
 	@$(bin)/python -m benchmarks $(ARGS)
 
 bench-train: ## Measure what the input pipeline costs a training (ARGS are the benchmark's)
-	@$(bootstrap) serve train dev
+	@$(bootstrap) serve tensorflow train dev
 	@$(bin)/python -m benchmarks.training $(ARGS)
 
 bench-swaps: ## Measure what new versions cost while requests come in (ARGS are the benchmark's)
-	@$(bootstrap) serve dev
+	@$(bootstrap) serve tensorflow dev
 	@$(bin)/python -m benchmarks.swaps $(ARGS)
+
+bench-engines: ## Measure a version on every engine and precision (ARGS are the benchmark's)
+	@$(bootstrap) serve tensorflow dev
+	@$(bin)/python -m benchmarks.engines $(ARGS)
 
 lock: ## Compile requirements/*.txt (UPGRADE=1 takes the newest versions)
 	@$(bootstrap) dev

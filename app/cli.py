@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from app import __version__
 from app.commands.admin import RequestFailedError, add_admin_commands
+from app.commands.export import add_export_command
 from app.commands.keys import add_keys_commands
 from app.commands.serve import add_serve_command
 from app.commands.store import add_store_commands
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="look at published models, and say what is served")
     model_commands = models.add_subparsers(required=True, metavar="COMMAND")
     add_store_commands(model_commands)
+    add_export_command(model_commands)
     add_admin_commands(model_commands)
     keys = commands.add_parser("keys", help="make and revoke API keys")
     add_keys_commands(keys.add_subparsers(required=True, metavar="COMMAND"))

@@ -17,7 +17,7 @@ from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
 from app.inference.service import InferenceService
 from app.keeping import StoreKeeper
-from app.loading import LoadServable, ServableLoader
+from app.loading import ServableLoader
 from app.metrics import Metrics
 from app.registry.manager import ServableManager
 from app.registry.status import ModelStatus
@@ -25,6 +25,7 @@ from app.registry.store import ModelStore
 from app.rollout.director import TrafficDirector
 from app.rollout.metrics import RolloutMetrics
 from app.runtime.loader import load_servable
+from app.runtime.preparing import LoadServable
 from app.settings import Settings
 from app.watching import folder_changes
 

@@ -10,11 +10,8 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from app.artifacts.layout import SAMPLES
 from app.artifacts.manifest import Manifest
-from app.artifacts.samples import read_samples
 from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
 from app.drift.monitor import DriftMonitor
@@ -23,13 +20,10 @@ from app.metrics import Metrics
 from app.registry.store import StoredVersion
 from app.runtime.memory import give_back
 from app.runtime.policy import EnginePolicy
-from app.runtime.self_test import run_self_test
+from app.runtime.preparing import LoadServable, prepare_servable
 from app.types import Servable, ServableState
 
 logger = logging.getLogger(__name__)
-
-LoadServable = Callable[[Path, Manifest, EnginePolicy], Servable]
-"""Builds what an engine executes, from the folder of a verified version; it blocks."""
 
 _NICENESS = 10
 """Half of the way to the lowest priority: on two cores that are busy with requests, p99 during
@@ -131,16 +125,20 @@ class ServableLoader:
         self, stored: StoredVersion, manifest: Manifest, report: Callable[[ServableState], None]
     ) -> Servable:
         """Build, warm up and test, in a worker thread."""
-        with contextlib.ExitStack() as undo:
-            undo.callback(give_back)  # what loading has needed for a moment; after close()
-            servable = self._load(stored.folder, manifest, self._engine_policy)
-            undo.callback(servable.close)
-            report(ServableState.WARMING)
-            servable.warm_up()
-            report(ServableState.TESTING)
-            self._test(servable, stored, manifest)
-            undo.pop_all()
-        give_back()
+        servable, result = prepare_servable(
+            stored.folder, manifest, self._engine_policy, self._load, report
+        )
+        logger.info(
+            "self-test passed",
+            extra={
+                "servable": str(stored.id),
+                "engine": servable.info.engine,
+                "precision": servable.info.precision,
+                "samples": result.samples,
+                "top1_agreement": result.top1_agreement,
+                "max_deviation": float(f"{result.max_deviation:.2g}"),
+            },
+        )
         return servable
 
     def _start(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> LiveServable:
@@ -160,21 +158,6 @@ class ServableLoader:
             batcher,
             metrics,
             window=self._drift.open(stored.id, manifest),
-        )
-
-    def _test(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> None:
-        samples = read_samples(stored.folder / SAMPLES)
-        result = run_self_test(
-            servable, samples, manifest.self_test, self._batch_policy.max_batch_size
-        )
-        logger.info(
-            "self-test passed",
-            extra={
-                "servable": str(stored.id),
-                "samples": len(samples.images),
-                "top1_agreement": result.top1_agreement,
-                "max_deviation": float(f"{result.max_deviation:.2g}"),
-            },
         )
 
 

@@ -11,8 +11,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, api
 from app.lifecycle import Lifecycle
-from app.loading import LoadServable
 from app.runtime.loader import load_servable
+from app.runtime.preparing import LoadServable
 from app.settings import Settings
 
 DESCRIPTION = """

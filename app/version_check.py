@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.artifacts.checksums import verify_files
-from app.artifacts.layout import SAMPLES
 from app.artifacts.manifest import read_manifest
-from app.artifacts.samples import read_samples
 from app.errors import ArtifactError
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
-from app.runtime.self_test import run_self_test
+from app.runtime.preparing import prepare_servable
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +48,15 @@ def check_version(folder: Path, policy: EnginePolicy) -> VersionCheck:
         raise ArtifactError(f"{folder} is no folder")
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    servable = load_servable(folder, manifest, policy)
-    try:
-        servable.warm_up()
-        samples = read_samples(folder / SAMPLES)
-        result = run_self_test(
-            servable, samples, manifest.self_test, policy.allowed_batch_sizes[-1]
-        )
-        info = servable.info
-    finally:
-        servable.close()
+    servable, result = prepare_servable(folder, manifest, policy, load_servable)
+    info = servable.info
+    servable.close()
     return VersionCheck(
         servable=f"{manifest.name}:{manifest.version}",
         engine=info.engine,
         precision=info.precision,
         device=info.device,
-        samples=len(samples),
+        samples=result.samples,
         top1_agreement=result.top1_agreement,
         max_deviation=result.max_deviation,
     )

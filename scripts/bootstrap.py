@@ -2,7 +2,7 @@
 
 Called by the Makefile, with the layers that the target needs::
 
-    python3 -m scripts.bootstrap serve train dev
+    python3 -m scripts.bootstrap serve tensorflow train dev
 
 When nothing changed it takes a moment and prints nothing. It runs on the Python that the system
 has, with the standard library alone; the environment is made with a Python that TensorFlow
@@ -28,7 +28,7 @@ from scripts.environment import Environment
 from scripts.interpreters import BootstrapError, choose_interpreter, say
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ("serve", "train", "dev")
+LAYERS = ("serve", "tensorflow", "train", "dev")
 
 
 def has_nvidia_driver() -> bool:
@@ -51,6 +51,15 @@ def choose_accelerator(wish: str) -> str:
         return wish
     has_cuda_build = sys.platform == "linux" and platform.machine() in {"x86_64", "AMD64"}
     return "gpu" if has_cuda_build and has_nvidia_driver() else "cpu"
+
+
+def locks_of(layer: str, accelerator: str) -> list[str]:
+    """Return the lock files of a layer; a server for the GPU has TensorFlow already."""
+    if layer == "serve":
+        return [accelerator]
+    if layer == "tensorflow":
+        return ["tensorflow-cpu"] if accelerator == "cpu" else []
+    return [layer]
 
 
 @contextlib.contextmanager
@@ -88,7 +97,7 @@ def main(arguments: list[str]) -> int:
     python = os.environ.get("PYTHON") or None
     try:
         accelerator = choose_accelerator(options.accelerator)
-        locks = [accelerator if layer == "serve" else layer for layer in options.layers]
+        locks = [lock for layer in options.layers for lock in locks_of(layer, accelerator)]
         environment = Environment(ROOT / ".venv", ROOT, lambda: choose_interpreter(python))
         with exclusive(ROOT / "requirements"):
             environment.bring_to(locks, python)

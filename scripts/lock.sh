@@ -27,6 +27,7 @@ layer() {
 
 compile requirements/constraints.txt --all-extras --group build --no-annotate
 layer cpu --extra cpu --group build
+layer tensorflow-cpu --extra tensorflow-cpu --group build
 layer gpu --extra gpu --group build
 layer train --extra train --group build
 layer dev --extra dev --group build

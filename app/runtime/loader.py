@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from app.artifacts.layout import OPENVINO_MODEL
 from app.artifacts.manifest import Manifest
 from app.errors import ArtifactError
 from app.runtime.memory import settle_imports
@@ -17,29 +18,68 @@ def load_servable(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Ser
 
     Engines are imported here: each is large, and only the chosen one need be installed.
 
+    Args:
+        folder: Of the version.
+        manifest: Its description.
+        policy: One of ``engine_choices``: no part of it is ``auto``.
+
     Raises:
         ArtifactError: The engine is not installed, or cannot load the version.
     """
+    if policy.engine == "openvino":
+        return _load_openvino(folder, manifest, policy)
+    return _load_tensorflow(folder, manifest, policy)
+
+
+def _load_openvino(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
+    from app.runtime.openvino_engine import OpenVinoServable
+
+    settle_imports()
+    if policy.precision == "auto":
+        raise ValueError("the precision is still to be chosen")
+    return OpenVinoServable(
+        folder / OPENVINO_MODEL,
+        manifest.input.spec,
+        len(manifest.classes),
+        policy.allowed_batch_sizes,
+        policy.precision,
+    )
+
+
+def _load_tensorflow(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
     try:
-        from app.runtime import saved_model, tensorflow_engine
+        from app.runtime import tensorflow_engine
     except ModuleNotFoundError as error:
         raise ArtifactError(
-            f"the tensorflow engine is not installed ({error.name} is missing): "
-            "install keraserve[cpu] or keraserve[gpu]"
+            f"the tensorflow engine is not installed ({error.name} is missing): install "
+            "keraserve[tensorflow-cpu] or keraserve[gpu] (`make train` does), or export the "
+            "version for the openvino engine (keraserve models export)"
         ) from error
     settle_imports()
     tensorflow_engine.configure_tensorflow()
-    network, path = manifest.input, folder / manifest.network_file
-    model: Any
-    if manifest.format == "saved_model":
-        model = saved_model.load_frozen_graph(path, network.spec, len(manifest.classes))
-    else:
-        model = tensorflow_engine.load_model(path)
+    network: Any = load_network(folder, manifest)
     return tensorflow_engine.TensorFlowServable(
-        model,
-        network.spec,
+        network,
+        manifest.input.spec,
         policy.allowed_batch_sizes,
         temperature=manifest.calibration.temperature,
-        scale=network.scale,
-        offset=network.offset,
+        scale=manifest.input.scale,
+        offset=manifest.input.offset,
     )
+
+
+def load_network(folder: Path, manifest: Manifest) -> Any:
+    """Read the network of a version with TensorFlow; nothing in it is executed.
+
+    Returns:
+        A Keras network, or a frozen graph as a function.
+
+    Raises:
+        ArtifactError: It cannot be read, or holds code.
+    """
+    from app.runtime import saved_model, tensorflow_engine
+
+    path = folder / manifest.network_file
+    if manifest.format == "saved_model":
+        return saved_model.load_frozen_graph(path, manifest.input.spec, len(manifest.classes))
+    return tensorflow_engine.load_model(path)

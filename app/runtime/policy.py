@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+EngineName = Literal["auto", "tensorflow", "openvino"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
+
 
 @dataclass(frozen=True, slots=True)
 class EnginePolicy:
     """Choice of engine and precision.
 
     Attributes:
-        engine: ``auto`` takes TensorFlow, on a GPU where it sees one.
-        precision: ``auto`` is float32.
+        engine: ``auto`` takes TensorFlow where it sees a GPU, else OpenVINO where that is installed
+            and the version was exported for it, else TensorFlow.
+        precision: ``auto`` is the fastest one that passes the self-test.
         allowed_batch_sizes: The sizes that ``execute`` pads to, ascending, images.
     """
 
-    engine: Literal["auto", "tensorflow"] = "auto"
-    precision: Literal["auto", "float32"] = "auto"
+    engine: EngineName = "auto"
+    precision: PrecisionName = "auto"
     allowed_batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)

@@ -20,10 +20,12 @@ class SelfTestResult:
     """How close a servable came.
 
     Attributes:
+        samples: Images that were compared.
         top1_agreement: Share of samples with the recorded first class, 0..1.
         max_deviation: Largest absolute difference of any probability.
     """
 
+    samples: int
     top1_agreement: float
     max_deviation: float
 
@@ -51,7 +53,7 @@ def run_self_test(
         raise ArtifactError("self-test: the network answers with NaN or infinity")
     agreement = float(np.mean(scores.argmax(axis=1) == expected.argmax(axis=1)))
     deviation = float(np.abs(scores - expected).max())
-    result = SelfTestResult(agreement, deviation)
+    result = SelfTestResult(len(expected), agreement, deviation)
     if agreement < tolerance.min_top1_agreement or deviation > tolerance.max_deviation:
         raise ArtifactError(
             f"self-test: {agreement:.2%} of {len(expected)} samples get the recorded label "

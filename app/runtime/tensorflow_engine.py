@@ -58,7 +58,9 @@ class TensorFlowServable:
         self._spec = spec
         gpus = tf.config.list_logical_devices("GPU")
         self._device = gpus[0].name if gpus else "/CPU:0"
-        self._function: Any = _compile(model, spec, self._device, (temperature, scale, offset))
+        self._function: Any = scores_function(
+            model, spec, self._device, (temperature, scale, offset)
+        )
         device = (
             tf.config.experimental.get_device_details(
                 tf.config.list_physical_devices("GPU")[0]
@@ -119,12 +121,23 @@ def load_model(path: Path) -> keras.Model:
         raise ArtifactError(f"{path.name} cannot be loaded: {error}") from error
 
 
-def _compile(
+def scores_function(
     model: keras.Model | GraphFunction,
     spec: InputSpec,
     device: str,
     numbers: tuple[float, float, float],
 ) -> Any:
+    """Return a network as one compiled function with an open batch axis, weights inside.
+
+    Args:
+        model: A Keras network, or a frozen graph as a function.
+        spec: The input it takes.
+        device: Where it runs.
+        numbers: Temperature, scale and offset, as ``TensorFlowServable`` has them.
+
+    Returns:
+        ``(N, H, W, C)`` uint8 tensor to ``(N, K)`` float32 tensor, rows sum to 1.
+    """
     network = _with_constant_weights(model) if isinstance(model, keras.Model) else model
     temperature, scale, offset = numbers
 

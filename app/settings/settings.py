@@ -108,11 +108,15 @@ class Settings(BaseSettings):
         description="Images that another version classifies once more for comparison, written as "
         "CANARY is.",
     )
-    engine: Literal["auto", "tensorflow"] = Field(
-        "auto", description="What executes the network. auto: TensorFlow, on a GPU if it sees one."
+    engine: Literal["auto", "tensorflow", "openvino"] = Field(
+        "auto",
+        description="What executes the network. auto: TensorFlow on a GPU if it sees one, else "
+        "OpenVINO for versions that were exported, else TensorFlow on the CPU.",
     )
-    precision: Literal["auto", "float32"] = Field(
-        "auto", description="Number format of the network. auto: float32."
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Number format of the network. auto: the fastest that passes the self-test, "
+        "with OpenVINO bfloat16 where the processor has it, else float32.",
     )
     max_batch_size: int = Field(
         64,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from app.artifacts.checksums import folder_records
-from app.artifacts.layout import MANIFEST, MODEL, REPORT, SAMPLES
+from app.artifacts.layout import MANIFEST, MODEL, OPENVINO_MODEL, REPORT, SAMPLES
 from app.artifacts.manifest import Gate, Manifest, ManifestInput, TrainingRecord
 from app.artifacts.publish import write_manifest
 from app.artifacts.samples import Samples, write_samples
@@ -85,15 +85,20 @@ def make_version(
     version: int = 1,
     *,
     defect: Defect | None = None,
+    is_exported: bool = False,
     **changes: Any,
 ) -> Path:
     """Make ``root/name/version``, whole but for ``defect``, and return the folder.
 
-    ``changes`` replace fields of its manifest.
+    ``changes`` replace fields of its manifest. ``is_exported``: it has what only looks like an
+    export for the openvino engine.
     """
     folder = root / name / str(version)
     manifest = make_manifest(name, version, **changes)
     write_content(folder, manifest)
+    if is_exported:
+        (folder / OPENVINO_MODEL).parent.mkdir()
+        (folder / OPENVINO_MODEL).write_text("<net/>")
     write_manifest(folder, manifest.model_copy(update={"files": folder_records(folder)}))
     if defect is not None:
         _DEFECTS[defect](folder)

@@ -96,4 +96,4 @@ def test_canary_is_begun_promoted_and_rolled_back_under_load(store: Path) -> Non
         told = command(server, "status")
     assert load.failures == []
     assert set(load.versions) == {1, 2}
-    assert "canary: latest at 20 %, ACTIVE" in told
+    assert "canary: latest at 20 %, ENDED: it was rolled back from" in told

@@ -30,9 +30,15 @@ NAMES = ("cifar10", "fashion_mnist")
 TOLERANCE = 1e-4
 
 
-@pytest.fixture(scope="module")
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    settings = Settings(model_dir=MODELS, allowed_batch_sizes=(1, 2, 8), max_batch_size=8)
+@pytest.fixture(scope="module", params=["tensorflow", "openvino"])
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(
+        model_dir=MODELS,
+        engine=request.param,
+        precision="float32",
+        allowed_batch_sizes=(1, 2, 8),
+        max_batch_size=8,
+    )
     app = create_app(settings)
     lifecycle: Lifecycle = app.state.lifecycle
     async with app.router.lifespan_context(app):

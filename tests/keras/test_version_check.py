@@ -46,22 +46,44 @@ def disturb(folder: Path, by: float) -> None:
     seal(folder)
 
 
+@pytest.fixture
+def by_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERASERVE_ENGINE", "tensorflow")
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "deviation"),
+    [
+        ("tensorflow", "float32", 1e-4),
+        ("openvino", "float32", 1e-4),
+        ("openvino", "bfloat16", 0.05),
+    ],
+)
 def test_version_that_would_be_served_exits_0_with_what_was_found(
-    version: Path, capsys: pytest.CaptureFixture[str]
+    version: Path,
+    engine: str,
+    precision: str,
+    deviation: float,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("KERASERVE_ENGINE", engine)
+    monkeypatch.setenv("KERASERVE_PRECISION", precision)
     assert main(["models", "check", str(version), "--json"]) == 0
 
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is True
     assert found["servable"].startswith("fashion_mnist:")
-    assert (found["engine"], found["samples"], found["top1_agreement"]) == ("tensorflow", 64, 1)
-    assert found["max_deviation"] < 1e-4
+    assert (found["engine"], found["precision"]) == (engine, precision)
+    assert (found["samples"], found["top1_agreement"]) == (64, 1)
+    assert found["max_deviation"] < deviation
 
     assert main(["models", "check", str(version)]) == 0
 
     assert "100.00% of 64 samples get the recorded label" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("by_tensorflow")
 def test_version_with_another_temperature_than_recorded_exits_1(
     version: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +94,7 @@ def test_version_with_another_temperature_than_recorded_exits_1(
     assert "largest deviation" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("by_tensorflow")
 def test_file_that_holds_no_network_exits_1(
     version: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from app.artifacts.checksums import verify_files
-from app.artifacts.layout import SAMPLES
+from app.artifacts.layout import OPENVINO_MODEL, SAMPLES
 from app.artifacts.manifest import Manifest, read_manifest
+from app.artifacts.republish import first_version
 from app.artifacts.samples import read_samples
 from app.artifacts.statistics import ReferenceStatistics
 from app.errors import ArtifactError
@@ -21,7 +22,7 @@ from training.commands.subject import IMPORTED, training_dataset
 from training.commands.version_texts import drift_gaps
 from training.config_file import ConfigError
 from training.importing.samples import may_be_chosen
-from training.publishing.republish import first_version, republish
+from training.publishing.publication import republish
 from training.publishing.store import model_versions
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,9 @@ logger = logging.getLogger(__name__)
 _DESCRIPTION = """\
 Publishes the network of a version once more, as the next version of the model, with what this
 release writes into a version and older ones did not: the statistics of its data, which the service
-measures drift against. Training record, metrics, calibration, samples and report are those of the
-old version, which stays as it is. `keraserve-train remove` takes it away.
+measures drift against, and the network exported for the openvino engine. Training record, metrics,
+calibration, samples and report are those of the old version, which stays as it is.
+`keraserve-train remove` takes it away.
 
 A version that was trained here needs the data set that it was trained on. An imported one is
 described by its labelled samples; where they were chosen from more, as many of each class, there is
@@ -71,7 +73,7 @@ def handle(arguments: argparse.Namespace) -> int:
     folder = find_version(arguments.models_dir, arguments.version)
     manifest = read_manifest(folder)
     name = f"{manifest.name}:{manifest.version}"
-    if manifest.statistics is not None:
+    if _has_all(manifest):
         print(f"nothing to upgrade: {name} has all that this release puts into a version")
         return OK
     verify_files(folder, manifest)
@@ -80,8 +82,8 @@ def handle(arguments: argparse.Namespace) -> int:
         print(f"nothing to upgrade: {manifest.name}:{upgraded} is that already")
         return OK
     require_writable(models_dir)
-    statistics = _statistics(folder, manifest, arguments.data)
-    if statistics is None:
+    statistics = manifest.statistics or _statistics(folder, manifest, arguments.data)
+    if statistics is None and OPENVINO_MODEL in manifest.files:
         print(f"nothing to upgrade: {name} was imported without samples whose classes are known")
         return OK
     newest = model_versions(models_dir)[manifest.name][-1]
@@ -92,13 +94,21 @@ def handle(arguments: argparse.Namespace) -> int:
             newest,
         )
     published = republish(folder, manifest, statistics, models_dir)
-    print(
-        f"published {published}: the network of {name}, with statistics of "
-        f"{statistics.images:,} {statistics.source} images"
-    )
-    for line in drift_gaps(statistics):
-        print(line)
+    added = statistics if manifest.statistics is None else None
+    news = [f"published {published}: the network of {name}"]
+    if added is not None:
+        news.append(f"with statistics of {added.images:,} {added.source} images")
+    if OPENVINO_MODEL in read_manifest(published).files.keys() - manifest.files.keys():
+        news.append("exported for the openvino engine")
+    print(", ".join(news))
+    if added is not None:
+        for line in drift_gaps(added):
+            print(line)
     return OK
+
+
+def _has_all(manifest: Manifest) -> bool:
+    return manifest.statistics is not None and OPENVINO_MODEL in manifest.files
 
 
 def _upgraded_version(manifest: Manifest, models_dir: Path) -> int | None:
@@ -111,7 +121,7 @@ def _upgraded_version(manifest: Manifest, models_dir: Path) -> int | None:
         except ArtifactError:  # a broken version is none
             continue
         is_same = newer.republished_from == first_version(manifest)
-        if is_same and newer.statistics is not None:
+        if is_same and _has_all(newer):
             return number
     return None
 

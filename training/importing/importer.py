@@ -16,7 +16,6 @@ import numpy as np
 from app.artifacts.checksums import file_record
 from app.artifacts.layout import REPORT, SAMPLES
 from app.artifacts.manifest import Gate, GateCheck, Manifest, NetworkFormat, TrainingRecord
-from app.artifacts.publish import publish_version
 from app.artifacts.samples import SUM_TOLERANCE, Samples, write_samples
 from app.artifacts.statistics import ReferenceStatistics
 from app.errors import ArtifactError
@@ -27,10 +26,10 @@ from training.fitting.hardware import describe
 from training.importing.options import ImportOptions
 from training.importing.samples import SamplePictures, read_samples_folder
 from training.keras_networks import exact_arithmetic, executable, non_finite_weights
+from training.publishing import publication
 from training.publishing.export import manifest_input
 from training.publishing.gate import GateError, require_numbers
 from training.publishing.provenance import library_versions
-from training.publishing.service_check import check_in_service
 from training.publishing.statistics import sample_statistics
 
 logger = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ def import_network(request: ImportRequest) -> Path:
         _write_metrics(folder / REPORT, samples, metrics)
         return manifest
 
-    return publish_version(request.models_dir, request.name, fill, check=check_in_service)
+    return publication.publish(request.models_dir, request.name, fill)
 
 
 def _describe(

@@ -12,7 +12,6 @@ import numpy as np
 
 from app.artifacts.layout import MODEL, REPORT, SAMPLES
 from app.artifacts.manifest import Gate, Manifest, ManifestInput, TrainingRecord
-from app.artifacts.publish import publish_version
 from app.artifacts.samples import Samples, write_samples
 from app.artifacts.statistics import ReferenceStatistics
 from app.errors import ArtifactError
@@ -23,8 +22,8 @@ from training.data.dataset import Dataset
 from training.evaluation.evaluate import probabilities
 from training.evaluation.reports import Report, write_report
 from training.keras_networks import executable, load_published
+from training.publishing import publication
 from training.publishing.gate import GateError
-from training.publishing.service_check import check_in_service
 from training.publishing.statistics import training_statistics
 
 
@@ -99,7 +98,7 @@ def publish(export: Export, config: RunConfig, dataset: Dataset, models_dir: Pat
         write_report(folder / REPORT, export.report, manifest)
         return manifest
 
-    return publish_version(models_dir, config.name, fill, check=check_in_service)
+    return publication.publish(models_dir, config.name, fill)
 
 
 def _manifest(

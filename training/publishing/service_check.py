@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from app import artifacts
+from app.artifacts.layout import OPENVINO_MODEL
 from training.publishing.gate import GateError
 
 logger = logging.getLogger(__name__)
@@ -40,16 +41,7 @@ def check_in_service(folder: Path, *, timeout_s: float = CHECK_TIMEOUT_S) -> Non
         GateError: The service would refuse the version, or computes other probabilities.
     """
     try:
-        done = subprocess.run(
-            # -P: a package called app in the current folder is not ours.
-            [sys.executable, "-P", "-m", "app", "models", "check", str(folder.resolve()), "--json"],
-            cwd=folder,  # where no .env can be
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        done = _run(folder, timeout_s, "check", "--json")
     except subprocess.TimeoutExpired as error:
         raise _refused(f"loading and testing it was not done after {timeout_s:g} s") from error
     found = _answer(done)
@@ -70,6 +62,38 @@ def check_in_service(folder: Path, *, timeout_s: float = CHECK_TIMEOUT_S) -> Non
     )
 
 
+def export_in_service(folder: Path, *, timeout_s: float = CHECK_TIMEOUT_S) -> str | None:
+    """Let ``keraserve models export`` convert the network of a folder that has a manifest.
+
+    Returns:
+        Why that failed; None where the folder has the export now.
+    """
+    target = (folder / OPENVINO_MODEL).parent.resolve()
+    try:
+        done = _run(folder, timeout_s, "export", "--to", str(target))
+    except subprocess.TimeoutExpired:
+        return f"it was not done after {timeout_s:g} s"
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    return lines[-1].removeprefix("keraserve: ")
+
+
+def _run(
+    folder: Path, timeout_s: float, command: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        # -P: a package called app in the current folder is not ours.
+        [sys.executable, "-P", "-m", "app", "models", command, str(folder.resolve()), *options],
+        cwd=folder,  # where no .env can be
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
 def _environment() -> dict[str, str]:
     """Return ours, with this very package to be found from anywhere, and default settings."""
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -78,6 +102,8 @@ def _environment() -> dict[str, str]:
     ours = {key: text for key, text in os.environ.items() if not key.startswith("KERASERVE_")}
     return ours | {
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        # What was recorded was computed by TensorFlow; the export is compared when it is made.
+        "KERASERVE_ENGINE": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "",  # on the CPU: the training process has the GPU's memory
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }

@@ -62,9 +62,15 @@ def version(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return place / "models" / "theirs" / "1"
 
 
-@pytest.fixture
-async def client(version: Path) -> AsyncIterator[httpx.AsyncClient]:
-    settings = Settings(model_dir=version.parents[1], allowed_batch_sizes=(1, 4), max_batch_size=4)
+@pytest.fixture(params=["tensorflow", "openvino"])
+async def client(version: Path, request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(
+        model_dir=version.parents[1],
+        engine=request.param,
+        precision="float32",
+        allowed_batch_sizes=(1, 4),
+        max_batch_size=4,
+    )
     app = create_app(settings)
     lifecycle: Lifecycle = app.state.lifecycle
     async with app.router.lifespan_context(app):

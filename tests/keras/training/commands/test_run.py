@@ -17,7 +17,7 @@ import pytest
 from app.artifacts.checksums import verify_files
 from app.artifacts.manifest import read_manifest
 from app.artifacts.samples import read_samples
-from app.runtime.policy import EnginePolicy
+from app.runtime.policy import EngineName, EnginePolicy
 from app.version_check import check_version
 from training.cli import main
 from training.commands.subject import recorded_config
@@ -153,9 +153,11 @@ def test_published_network_has_the_samples_probabilities_at_its_temperature_and_
     assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
 
 
-def test_service_loads_the_version_and_computes_the_same(version: Path) -> None:
-    found = check_version(version, EnginePolicy())
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_service_loads_the_version_and_computes_the_same(version: Path, engine: EngineName) -> None:
+    found = check_version(version, EnginePolicy(engine, "float32"))
 
+    assert found.engine == engine
     assert found.samples == 60
     assert found.top1_agreement == 1
     assert found.max_deviation < 1e-5

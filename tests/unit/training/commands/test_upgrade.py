@@ -41,8 +41,8 @@ def trained(store: Path, fingerprint: str, config: dict[str, Any]) -> Path:
     return folder
 
 
-def imported(store: Path, *, labelled: bool = True) -> Path:
-    folder = make_version(store, "theirs")
+def imported(store: Path, *, labelled: bool = True, is_exported: bool = False) -> Path:
+    folder = make_version(store, "theirs", is_exported=is_exported)
     manifest = read_manifest(folder)
     write_samples(folder / SAMPLES, make_samples(manifest, labelled=labelled))
     records = {path: record.model_dump() for path, record in folder_records(folder).items()}
@@ -52,14 +52,16 @@ def imported(store: Path, *, labelled: bool = True) -> Path:
 
 
 def described(store: Path) -> None:
-    folder = make_version(store, "theirs")
+    folder = make_version(store, "theirs", is_exported=True)
     edit_manifest(folder, statistics=make_statistics().model_dump(mode="json"))
 
 
 def upgraded_before(store: Path) -> None:
     """Version 1 with its upgrade, and a broken version on top."""
     imported(store)
-    newer = make_version(store, "theirs", 2, republished_from=1, statistics=make_statistics())
+    newer = make_version(
+        store, "theirs", 2, is_exported=True, republished_from=1, statistics=make_statistics()
+    )
     assert read_manifest(newer).republished_from == 1
     make_version(store, "theirs", 3, defect=Defect.BROKEN_MANIFEST)
 
@@ -81,7 +83,7 @@ def test_what_is_upgraded_already_is_not_published_again(
     [
         pytest.param(described, "theirs:1 has all that this release puts", id="it is new enough"),
         pytest.param(
-            lambda store: imported(store, labelled=False),
+            lambda store: imported(store, labelled=False, is_exported=True),
             "theirs:1 was imported without samples whose classes are known",
             id="there is nothing to measure",
         ),

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.artifacts.manifest import Manifest, read_manifest
+from app.errors import ArtifactError
+from app.runtime.policy import EnginePolicy
+from app.runtime.preparing import prepare_servable
+from app.types import ServableState
+from tests.factories.versions import edit_manifest, make_version
+from tests.fakes import PuppetServable, scores_of
+from tests.unit.runtime.test_choices import CPU
+
+PASSES = {"min_top1_agreement": 0, "max_deviation": 1}
+
+
+class Engines:
+    """Puppets by engine and precision, of which some cannot be loaded."""
+
+    def __init__(self, *broken: str) -> None:
+        self.broken = broken
+        self.made: dict[str, PuppetServable] = {}
+
+    def load(self, folder: Path, manifest: Manifest, policy: EnginePolicy) -> PuppetServable:
+        name = f"{policy.engine} {policy.precision}"
+        if name in self.broken:
+            raise ArtifactError(f"{name} is broken")
+        self.made[name] = PuppetServable(lambda images: scores_of(images, 3))
+        return self.made[name]
+
+
+def test_best_engine_is_taken_and_the_others_are_left_alone(tmp_path: Path) -> None:
+    folder = make_version(tmp_path, is_exported=True)
+    edit_manifest(folder, self_test=PASSES)
+    engines, told = Engines(), list[ServableState]()
+    servable, result = prepare_servable(
+        folder, read_manifest(folder), EnginePolicy(), engines.load, told.append, CPU
+    )
+    assert engines.made == {"openvino bfloat16": servable}
+    assert result.samples == 4
+    assert told == [ServableState.WARMING, ServableState.TESTING]
+
+
+def test_engine_that_fails_is_passed_over_with_its_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_version(tmp_path, is_exported=True)
+    edit_manifest(folder, self_test=PASSES)
+    engines = Engines("openvino bfloat16")
+    servable, _ = prepare_servable(
+        folder, read_manifest(folder), EnginePolicy(), engines.load, host=CPU
+    )
+    assert engines.made == {"openvino float32": servable}
+    (record,) = caplog.records
+    assert record.getMessage() == "engine passed over"
+    assert vars(record)["reason"] == "openvino bfloat16 is broken"
+
+
+def test_where_all_fail_the_last_reason_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    folder = make_version(tmp_path, is_exported=True)
+    edit_manifest(folder, self_test={"min_top1_agreement": 1, "max_deviation": 1e-9})
+    engines = Engines("tensorflow float32")
+    with pytest.raises(ArtifactError, match="tensorflow float32 is broken"):
+        prepare_servable(folder, read_manifest(folder), EnginePolicy(), engines.load, host=CPU)
+    assert set(engines.made) == {"openvino bfloat16", "openvino float32"}
+    assert all(puppet.is_closed for puppet in engines.made.values())
