@@ -52,7 +52,7 @@ async def test_canary_that_fails_on_what_it_could_before_leaves_the_server_ready
 
 
 async def test_canary_that_hangs_is_noticed_by_the_time_alone(tmp_path: Path) -> None:
-    async with serving_canary(tmp_path, ALL, request_timeout_ms=600) as world:
+    async with serving_canary(tmp_path, ALL, request_timeout_ms=4000) as world:
         world.puppets["cifar10:2"].hold()
         assert await ask(world) == 1
         assert (
