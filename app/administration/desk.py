@@ -109,9 +109,19 @@ class OrderDesk:
         return before != labels
 
     async def write_plan(
-        self, table: LiveTable, change: Callable[[RolloutPlan], RolloutPlan]
+        self,
+        table: LiveTable,
+        change: Callable[[RolloutPlan], RolloutPlan],
+        *,
+        unwritten_ends: tuple[CanaryEnd, ...] | None = None,
     ) -> bool:
         """Change what the traffic of a model is meant to do; return whether that is news.
+
+        Args:
+            table: The model.
+            change: Makes the new plan of the one in the store.
+            unwritten_ends: In place of those that are in memory alone, once it is written; None
+                leaves them.
 
         Raises:
             StoreNotWrittenError: ``rollouts.json`` could not be written.
@@ -119,6 +129,8 @@ class OrderDesk:
         async with self._writing:
             before = table.plan
             plan = await _written(change_rollout, self._store.root, table.name, change)
+            if unwritten_ends is not None:
+                table.unwritten_ends = unwritten_ends
             self.manager.set_plan(table.name, plan)
         return before != table.plan
 

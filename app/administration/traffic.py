@@ -67,14 +67,14 @@ class TrafficOrders:
             replaced.append(known)
             return known.model_copy(update={"canary": plan, "ended": ()})
 
-        table.unwritten_ends = ()
-        has_changed = await self._desk.write_plan(table, replace)
+        ends = table.unwritten_ends
+        has_changed = await self._desk.write_plan(table, replace, unwritten_ends=())
         if plan.share > 0 and table.pinned is None:
             try:
                 await self._desk.write_label(table, STABLE, default.number)
             except StoreNotWrittenError:
                 with contextlib.suppress(StoreNotWrittenError):
-                    await self._desk.write_plan(table, lambda _: replaced[0])
+                    await self._desk.write_plan(table, lambda _: replaced[0], unwritten_ends=ends)
                 raise
         self._desk.log(
             "canary", order, has_changed, model=name, target=plan.target, share=plan.share

@@ -132,7 +132,6 @@ async def test_request_of_an_older_plan_does_not_end_the_new_one(world: World) -
 
 async def test_canary_that_is_set_again_after_its_end_begins_anew(world: World) -> None:
     await end(world)
-    del world.puppets["cifar10:2"].behave
     world.puppets["cifar10:2"].behave = world.puppets["cifar10:1"].behave
     done(await world.order("PUT", "/models/cifar10/canary", CANARY | ALL))
     assert await ask(world) == 2
@@ -148,18 +147,31 @@ async def test_end_outlasts_that_the_version_is_unloaded_and_removed(world: Worl
     assert "requests failed" in canary["reason"]
 
 
-async def test_end_that_was_not_written_outlasts_other_orders(world: World) -> None:
-    (world.lifecycle.store_root / ROLLOUTS_FILE).unlink()
-    (world.lifecycle.store_root / ROLLOUTS_FILE).mkdir()
+async def test_end_that_was_not_written_outlasts_other_orders_and_one_that_fails(
+    world: World,
+) -> None:
+    file = world.lifecycle.store_root / ROLLOUTS_FILE
+    kept = file.read_bytes()
+    file.unlink()
+    file.mkdir()  # stands in the way, as a full disk would
     world.puppets["cifar10:2"].behave = fail
     for _ in range(10):
-        await ask(world)
-    await until(lambda: bool(world.lifecycle.director.status("cifar10").canary))
-    (world.lifecycle.store_root / ROLLOUTS_FILE).rmdir()
-    done(await world.order("PUT", "/models/cifar10/canary", CANARY | ALL))
-    await end(world)
+        assert await ask(world) == 1
+    answer = await world.order("PUT", "/models/cifar10/canary", CANARY | ALL)
+    assert_problem(answer, 507, "store_not_written", ROLLOUTS_FILE)
+    file.rmdir()
+    file.write_bytes(kept)
+    assert (await world.order("POST", "/reload")).status_code == 200
     done(await world.order("PUT", "/models/cifar10/shadow", {"target": "2", "share": 0.5}))
-    assert (await canary_of(world))["state"] == "ENDED"
+    assert read_rollouts(world.lifecycle.store_root)["cifar10"].ended == ()
+    canary = await canary_of(world)
+    assert (canary["state"], canary["version"]) == ("ENDED", 2)
+    assert "requests failed" in canary["reason"]
+    assert await ask(world) == 1
+
+    world.puppets["cifar10:2"].behave = world.puppets["cifar10:1"].behave
+    done(await world.order("PUT", "/models/cifar10/canary", CANARY | ALL))
+    assert await ask(world) == 2, "set again, it begins anew"
 
 
 async def test_version_that_was_rolled_back_from_is_canary_no_longer(world: World) -> None:
