@@ -148,7 +148,7 @@ async def test_end_outlasts_that_the_version_is_unloaded_and_removed(world: Worl
 
 
 async def test_end_that_was_not_written_outlasts_other_orders_and_one_that_fails(
-    world: World,
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = world.lifecycle.store_root / ROLLOUTS_FILE
     kept = file.read_bytes()
@@ -157,6 +157,7 @@ async def test_end_that_was_not_written_outlasts_other_orders_and_one_that_fails
     world.puppets["cifar10:2"].behave = fail
     for _ in range(10):
         assert await ask(world) == 1
+    await until(lambda: "end of canary not written" in caplog.messages)
     answer = await world.order("PUT", "/models/cifar10/canary", CANARY | ALL)
     assert_problem(answer, 507, "store_not_written", ROLLOUTS_FILE)
     file.rmdir()
