@@ -96,9 +96,7 @@ class Lifecycle:
             threads=min(_MOST_DECODE_THREADS, os.cpu_count() or 1),
             max_pending=batch_policy.max_queue_size,
         )
-        self.service = InferenceService(
-            self._manager.catalog.resolve, self._pool, settings.imaging_policy(), self.metrics
-        )
+        self.service = InferenceService(self._pool, settings.imaging_policy(), self.metrics)
 
     def _build_orders(self, settings: Settings, registry: CollectorRegistry) -> None:
         """Build what follows the store and what administrators ask, and what splits traffic."""

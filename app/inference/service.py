@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 
@@ -41,8 +41,6 @@ _QUICK_PIXELS = 128 * 128
 # Of one request: more of them in one turn would hold the event loop for as long as a large one.
 _QUICK_IMAGES = 4
 
-Resolve = Callable[[str | None, int | None, str | None], LiveServable]
-
 
 class InferenceService:
     """Classifies uploads on live servables.
@@ -55,26 +53,14 @@ class InferenceService:
     Bound: a call ends at ``options.deadline_s`` at the latest.
     """
 
-    def __init__(
-        self, resolve: Resolve, pool: DecodePool, imaging: ImagingPolicy, metrics: Metrics
-    ) -> None:
-        """Join the parts; ``resolve`` finds a live servable by name, version or label."""
-        self._resolve = resolve
+    def __init__(self, pool: DecodePool, imaging: ImagingPolicy, metrics: Metrics) -> None:
+        """Join the parts."""
         self._pool = pool
         self._imaging = imaging
         self._quick_imaging = replace(
             imaging, max_image_pixels=min(_QUICK_PIXELS, imaging.max_image_pixels)
         )
         self._metrics = metrics
-
-    def resolve(self, name: str | None, version: int | None, label: str | None) -> LiveServable:
-        """Find the version that a request means; all three None: the default.
-
-        Raises:
-            ServableNotFoundError: No such model, version or label.
-            ServableNotReadyError: It is known but not AVAILABLE.
-        """
-        return self._resolve(name, version, label)
 
     async def decode(self, live: LiveServable, upload: bytes) -> DecodedImage:
         """Bring an encoded image to what a version takes, in the decode pool.

@@ -102,7 +102,9 @@ async def test_both_versions_are_kept_for_a_request_whose_body_still_comes(world
         await rest.wait()
         yield picture()[20:]
 
-    lives = [world.lifecycle.service.resolve(None, version, None) for version in (1, 2)]
+    lives = [
+        world.lifecycle.director.choose(None, version, None, key="").live for version in (1, 2)
+    ]
     headers = {"Content-Type": "image/png"}
     asked = asyncio.create_task(
         world.client.post("/v1/classify", content=slowly(), headers=headers)

@@ -177,7 +177,7 @@ async def test_shadow_is_of_low_priority_in_its_own_queue(tmp_path: Path) -> Non
             await world.classify(picture(number))
         await shadow.began(before + 1)
         asked = asyncio.create_task(world.classify(picture(99), version=1))
-        live = world.lifecycle.service.resolve(None, 1, None)
+        live = world.lifecycle.director.choose(None, 1, None, key="").live
         await until(lambda: live.batcher.queue_size >= 2)
         shadow.let_go()
         assert (await asked).status_code == 200

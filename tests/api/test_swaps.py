@@ -62,7 +62,7 @@ async def test_previous_version_is_kept_for_a_while_and_answers_at_once_after_go
 ) -> None:
     (tmp_path / "store").mkdir()
     async with serving(tmp_path / "store", **(QUICKLY | {"keep_warm_s": 3600})) as world:
-        old = world.lifecycle.service.resolve(None, None, None)
+        old = world.lifecycle.director.choose(None, None, None, key="").live
         publish(world, 2)
         await until(lambda: states(world).get(2) is ServableState.AVAILABLE)
         publish(world, 3)
@@ -74,9 +74,9 @@ async def test_previous_version_is_kept_for_a_while_and_answers_at_once_after_go
             2: ServableState.AVAILABLE,
             1: ServableState.END,
         }
-        kept = world.lifecycle.service.resolve(None, 2, None)
+        kept = world.lifecycle.director.choose(None, 2, None, key="").live
         set_label(store_of(world), "cifar10", "stable", 2)
-        await until(lambda: world.lifecycle.service.resolve(None, None, None) is kept)
+        await until(lambda: world.lifecycle.director.choose(None, None, None, key="").live is kept)
         assert (await world.classify()).json()["version"] == 2
 
 
@@ -112,7 +112,7 @@ async def test_request_that_was_promised_a_version_gets_its_answer_from_it(world
         yield content[20:]
 
     headers = {"Content-Type": "image/png"}
-    old = world.lifecycle.service.resolve(None, None, None)
+    old = world.lifecycle.director.choose(None, None, None, key="").live
     request = asyncio.create_task(
         world.client.post("/v1/classify", content=slowly(), headers=headers)
     )

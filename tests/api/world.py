@@ -61,7 +61,7 @@ class World:
 
     @property
     def batcher(self) -> DynamicBatcher:
-        return self.lifecycle.service.resolve(None, None, None).batcher
+        return self.lifecycle.director.choose(None, None, None, key="").live.batcher
 
     def count(self, name: str, **labels: str) -> float:
         """Return the value of one series, 0 if it does not exist yet."""

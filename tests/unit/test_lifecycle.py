@@ -67,10 +67,10 @@ async def test_version_is_warmed_up_and_tested_before_it_takes_traffic(store: Pa
     puppets = Puppets()
     async with running(store, puppets) as lifecycle:
         with pytest.raises(ServableNotReadyError):
-            lifecycle.service.resolve(None, None, None)
+            lifecycle.director.choose(None, None, None, key="")
         await lifecycle.loaded()
         assert lifecycle.unready_reasons() == []
-        live = lifecycle.service.resolve(None, None, "stable")
+        live = lifecycle.director.choose(None, None, "stable", key="").live
         assert str(live.id) == "cifar10:1"
         assert puppets.made[0].warm_ups == 1
         assert puppets.made[0].batch_sizes == [4], "the four samples of the self-test"
@@ -94,7 +94,7 @@ async def test_older_version_serves_where_the_newest_is_broken(store: Path) -> N
     make_version(store, "cifar10", 2, defect=Defect.WRONG_SHA256)
     async with running(store, Puppets()) as lifecycle:
         await lifecycle.loaded()
-        assert lifecycle.service.resolve(None, None, None).id.version == 1
+        assert lifecycle.director.choose(None, None, None, key="").live.id.version == 1
         assert lifecycle.unready_reasons() == []
 
 
@@ -166,7 +166,7 @@ async def test_execution_that_hangs_cannot_keep_the_service_from_stopping(store:
     puppets = Puppets()
     async with running(store, puppets) as lifecycle:
         await lifecycle.loaded()
-        live = lifecycle.service.resolve(None, None, None)
+        live = lifecycle.director.choose(None, None, None, key="").live
         puppets.made[0].hold()
         task = live.batcher.schedule(puppets.made[0].executed[0][0])
         await puppets.made[0].began(2)

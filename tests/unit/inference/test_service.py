@@ -52,7 +52,7 @@ class World:
             ServableId("cifar10", 1), MANIFEST, SPEC, self.puppet, batcher, servable_metrics
         )
         self.pool = DecodePool(threads=2, max_pending=64)
-        self.service = InferenceService(lambda *_: self.live, self.pool, ImagingPolicy(), metrics)
+        self.service = InferenceService(self.pool, ImagingPolicy(), metrics)
 
     def batch_executed(self, *, size: int, padded: int, duration_s: float) -> None:
         """Not needed here."""
