@@ -25,7 +25,7 @@ from app.api.openapi import (
     problems,
 )
 from app.api.problems import detail_of, kind_of
-from app.api.query import ClassifyQuery, parse_query, query_parameters
+from app.api.query import ClassifyQuery, classify_query, query_parameters
 from app.api.record import RequestRecord, record_of, slowest
 from app.api.schemas import (
     BatchFailure,
@@ -80,7 +80,7 @@ async def classify(request: Request) -> Response:
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     choice, options = _admit(lifecycle, record, request)
-    with choice.hold():
+    with choice:
         content = await read_image(request, lifecycle.request_policy, options.deadline_s)
         with CancelOnDisconnect(request.receive):
             live, answer = await lifecycle.director.classify(choice, content, options)
@@ -121,7 +121,7 @@ async def classify_batch(request: Request) -> Response:
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     choice, options = _admit(lifecycle, record, request)
-    with choice.hold():
+    with choice:
         uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
         contents = [upload.content for upload in uploads]
         with CancelOnDisconnect(request.receive):
@@ -146,7 +146,7 @@ def _admit(
 ) -> tuple[Choice, ClassifyOptions]:
     if lifecycle.is_draining:
         raise BatcherStoppedError("The service is stopping and takes no new images.")
-    query = parse_query(request.scope["query_string"], ClassifyQuery)
+    query = classify_query(request.scope["query_string"])
     timeout_s = _timeout_s(query, lifecycle.request_policy)
     key = _sticky_key(request, lifecycle.request_policy) or record.request_id
     choice = lifecycle.director.choose(query.model, query.version, query.label, key)
