@@ -23,9 +23,7 @@ _QUIET = ("uvicorn.access", "PIL", "tensorflow", "absl", "h5py", "asyncio", "wat
 _encode = json.JSONEncoder(ensure_ascii=False, default=str, separators=(",", ":")).encode
 
 
-def log_event(
-    logger: logging.Logger, level: int, message: str, fields: Mapping[str, Any]
-) -> None:
+def log_event(logger: logging.Logger, level: int, message: str, fields: Mapping[str, Any]) -> None:
     """Log what happens thousands of times a second; ``level`` must be enabled.
 
     As ``logger.log(level, message, extra=fields)``, without looking up the stack who called.

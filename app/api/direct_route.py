@@ -46,7 +46,7 @@ class DirectRoutes:
             (method, route.path): (route, route.get_route_handler())
             for route in routes
             if isinstance(route, DirectRoute) and not route.param_convertors
-            for method in route.methods
+            for method in route.methods or ()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,7 +8,6 @@ from types import TracebackType
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-
 # Most answers are there before, and the one who listens is a task of its own. Work whose client
 # leaves earlier goes on for as long, at most.
 _LISTEN_AFTER_S = 0.02
