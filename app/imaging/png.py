@@ -79,7 +79,8 @@ def strip_png(data: bytes) -> tuple[bytes, bytes | None]:
         raise ValueError(f"it has more than {_MAX_CHUNKS:,} chunks")
     if not parts:
         return data, exif
-    return b"".join([data[:_SIGNATURE_BYTES], *parts, data[start:]]), exif
+    # A view, because most of a large file is in this last part: it is copied once.
+    return b"".join([data[:_SIGNATURE_BYTES], *parts, memoryview(data)[start:]]), exif
 
 
 def read_bit_depth(data: bytes) -> int:
