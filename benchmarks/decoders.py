@@ -203,7 +203,7 @@ def _most_kib() -> float:
     return float(found[1]) if found else float("nan")
 
 
-def measure(case: Case, rounds: int) -> list[list[str]]:
+def measure(case: Case, rounds: int, with_threads: bool) -> list[list[str]]:
     """Return a row for each decoder of a case."""
     all_of_them = decoders(case)
     wanted = all_of_them[OURS]()
@@ -223,10 +223,11 @@ def measure(case: Case, rounds: int) -> list[list[str]]:
                 f"{case.name}, {name}",
                 str(spread(found[name])),
                 "" if name == OURS else str(spread(ratios)),
-                number(speed_up(decode, max(1, times[name] // 4), 2 * rounds)),
                 "" if case.is_photo or name == OURS else _difference(decode(), wanted),
             ]
         )
+        if with_threads:
+            rows[-1].append(number(speed_up(decode, max(1, times[name] // 4), 2 * rounds)))
     return rows
 
 
@@ -250,14 +251,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decoders", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", default="", metavar="TEXT", help="cases with this in their name")
+    parser.add_argument("--threads", action="store_true", help="also two at once: wall-clock time")
     parser.add_argument("--markdown", action="store_true", help="tables as Markdown")
     options = parser.parse_args()
     chosen = [case for case in cases() if options.only in case.name]
     rows = []
     for case in chosen:
         print(f"{case.name}: {len(case.data):,} bytes", file=sys.stderr)
-        rows += measure(case, options.rounds)
-    head = ["", "CPU µs/image", "to ours", "two threads", "levels off"]
+        rows += measure(case, options.rounds, options.threads)
+    head = ["", "CPU µs/image", "to ours", "levels off"]
+    if options.threads:
+        head.append("two threads")
     tables = [Table("one image, medians of the rounds (range)", head, rows)]
     if photos := [case for case in chosen if case.is_photo]:
         tables.append(memory_table(photos))
