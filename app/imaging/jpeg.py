@@ -34,7 +34,6 @@ _MAX_SCANS = 100
 _marker = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _scan_start = re.compile(rb"\xff\xda")
 
-
 # Of an ordinary file: baseline, extended and progressive frames; Huffman and quantisation tables,
 # restart interval. JFIF and Adobe segments that are too short for their first fields are none.
 _PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
