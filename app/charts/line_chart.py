@@ -18,6 +18,7 @@ _LEFT, _TOP, _BOTTOM, _MARGIN = 78, 56, 66, 22
 _LETTER = 6.6
 """Width of a letter of 12 px, on average, px: no font can be asked. Sans-serif
 ones have 5.5 to 6.5."""
+_BOLD_LETTER = 7.2
 _MOST_LEGEND = 300
 """Of the width, so that most of it is the chart's, px."""
 
@@ -26,6 +27,8 @@ _MOST_LEGEND = 300
 _COLOURS = ("#0072b2", "#d55e00", "#008a64", "#a8497f", "#b07a00", "#2f8fc4", "#333333")
 _SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 _INK, _PALE, _GRID, _PAPER = "#222222", "#555555", "#dddddd", "#ffffff"
+_RIM = f'stroke="{_PAPER}" stroke-width="2.5" paint-order="stroke"'
+"""Keeps text legible over lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def line_chart(
             *frame.axes(x_label, y_label),
             *(part for mark in marks for part in frame.mark(mark)),
             *(part for line in lines for part in line.drawn(frame)),
-            *(part for line in lines for part in line.legend(frame)),
+            *(part for line in lines for part in line.legend(frame, len(lines))),
             *([] if points else [frame.nothing()]),
             "</svg>\n",
         ]
@@ -119,8 +122,8 @@ def line_chart(
 
 
 def _legend_width(series: Sequence[Series]) -> float:
-    longest = max((len(entry.name) for entry in series), default=0)
-    return min(34 + longest * _LETTER, _MOST_LEGEND) if longest else 0.0
+    widths = [len(entry.name) * (_BOLD_LETTER if entry.is_bold else _LETTER) for entry in series]
+    return min(34 + max(widths), _MOST_LEGEND) if widths else 0.0
 
 
 def _describe(lines: Sequence[_Line]) -> str:
@@ -175,12 +178,13 @@ class _Frame:
             # On the side where there is room.
             is_right = x > (_LEFT + self.right) / 2
             place = (x - 5 if is_right else x + 5, _TOP + 12)
-            yield _text(place, mark.label, "end" if is_right else "start", _PALE)
+            yield _text(place, mark.label, "end" if is_right else "start", _PALE, _RIM)
         if mark.y is not None and self._y.low <= mark.y <= self._y.high:
             _, y = self.place((self._x.low, mark.y))
             yield _segment((_LEFT, y), (self.right, y), _PALE, 'stroke-dasharray="5 4"')
             below = y < _TOP + 16
-            yield _text((self.right - 4, y + 14 if below else y - 5), mark.label, "end", _PALE)
+            place = (self.right - 4, y + 14 if below else y - 5)
+            yield _text(place, mark.label, "end", _PALE, _RIM)
 
     def nothing(self) -> str:
         """Say that there is nothing to draw."""
@@ -217,16 +221,14 @@ class _Line:
             for number, (x, y) in places:
                 yield _point(self._shape, (x, y), self._colour, 4.5 if self.series.is_bold else 3.5)
                 if number < len(self.series.labels):
-                    # A white rim keeps it legible over lines.
-                    yield (
-                        f'<text x="{x:.1f}" y="{y - 8:.1f}" font-size="10" text-anchor="middle" '
-                        f'fill="{self._colour}" stroke="{_PAPER}" stroke-width="2.5" '
-                        f'paint-order="stroke">{escape(self.series.labels[number])}</text>'
-                    )
+                    label = self.series.labels[number]
+                    more = f'font-size="10" {_RIM}'
+                    yield _text((x, y - 8), label, "middle", self._colour, more)
 
-    def legend(self, frame: _Frame) -> Iterator[str]:
-        """Draw what the line is called, beside the chart."""
-        x, y = frame.right + 16, _TOP + 8 + self._index * 20.0
+    def legend(self, frame: _Frame, count: int) -> Iterator[str]:
+        """Draw what the line is called, beside the chart; ``count`` lines share the height."""
+        distance = min(20.0, (HEIGHT - _TOP - 20) / count)
+        x, y = frame.right + 16, _TOP + 8 + self._index * distance
         width = 3 if self.series.is_bold else 1.6
         yield _segment((x, y), (x + 24, y), self._colour, f'stroke-width="{width}"')
         yield _point(self._shape, (x + 12, y), self._colour, 3.5)
@@ -248,10 +250,10 @@ def _segment(start: Point, end: Point, colour: str, more: str = "") -> str:
     )
 
 
-def _text(place: Point, text: str, anchor: str, colour: str = _INK) -> str:
+def _text(place: Point, text: str, anchor: str, colour: str = _INK, more: str = "") -> str:
     return (
         f'<text x="{place[0]:.1f}" y="{place[1]:.1f}" text-anchor="{anchor}" '
-        f'fill="{colour}">{escape(text)}</text>'
+        f'fill="{colour}"{" " if more else ""}{more}>{escape(text)}</text>'
     )
 
 
