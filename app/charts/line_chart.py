@@ -24,7 +24,7 @@ _MOST_LEGEND = 300
 
 # Okabe and Ito's colours, which people who see few colours tell apart, darkened where they are too
 # light for thin lines on white. Shapes of points say the same once more.
-_COLOURS = ("#0072b2", "#d55e00", "#008a64", "#a8497f", "#b07a00", "#2f8fc4", "#333333")
+_COLOURS = ("#0072b2", "#d55e00", "#008a64", "#a8497f", "#b07a00", "#8a8a8a", "#333333")
 _SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 _INK, _PALE, _GRID, _PAPER = "#222222", "#555555", "#dddddd", "#ffffff"
 _RIM = f'stroke="{_PAPER}" stroke-width="2.5" paint-order="stroke"'
@@ -112,8 +112,8 @@ def line_chart(
             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{_PAPER}"/>',
             f'<text x="{_LEFT}" y="30" font-size="16" font-weight="600">{escape(title)}</text>',
             *frame.axes(x_label, y_label),
-            *(part for mark in marks for part in frame.mark(mark)),
             *(part for line in lines for part in line.drawn(frame)),
+            *(part for mark in marks for part in frame.mark(mark)),
             *(part for line in lines for part in line.legend(frame, len(lines))),
             *([] if points else [frame.nothing()]),
             "</svg>\n",
@@ -122,7 +122,9 @@ def line_chart(
 
 
 def _legend_width(series: Sequence[Series]) -> float:
-    widths = [len(entry.name) * (_BOLD_LETTER if entry.is_bold else _LETTER) for entry in series]
+    widths: list[float] = [
+        len(entry.name) * (_BOLD_LETTER if entry.is_bold else _LETTER) for entry in series
+    ]
     return min(34 + max(widths), _MOST_LEGEND) if widths else 0.0
 
 
@@ -177,14 +179,15 @@ class _Frame:
             yield _segment((x, _TOP), (x, self.bottom), _PALE, 'stroke-dasharray="5 4"')
             # On the side where there is room.
             is_right = x > (_LEFT + self.right) / 2
-            place = (x - 5 if is_right else x + 5, _TOP + 12)
+            place = (x - 5 if is_right else x + 5, self.bottom - 8)
             yield _text(place, mark.label, "end" if is_right else "start", _PALE, _RIM)
         if mark.y is not None and self._y.low <= mark.y <= self._y.high:
             _, y = self.place((self._x.low, mark.y))
             yield _segment((_LEFT, y), (self.right, y), _PALE, 'stroke-dasharray="5 4"')
             below = y < _TOP + 16
-            place = (self.right - 4, y + 14 if below else y - 5)
-            yield _text(place, mark.label, "end", _PALE, _RIM)
+            yield _text(
+                (self.right - 4, y + 14 if below else y - 5), mark.label, "end", _PALE, _RIM
+            )
 
     def nothing(self) -> str:
         """Say that there is nothing to draw."""
