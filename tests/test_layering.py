@@ -22,7 +22,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.server"}),
     frozenset({"app.main"}),
     frozenset({"app.api"}),
-    frozenset({"app.lifecycle", "app.version_check"}),
+    frozenset({"app.lifecycle", "app.version_check", "app.tuning"}),
     frozenset({"app.administration"}),
     frozenset({"app.loading", "app.keeping", "app.rollout"}),
     frozenset({"app.settings"}),
