@@ -27,6 +27,9 @@ _SCOUTING_SHARE = 0.6
 _RESERVE_S, _RESERVE_SHARE = 2.0, 0.1
 """Kept, whichever is less, to end processes and to write down what was found."""
 
+_LEAST_LOAD_S = 2.0
+"""Nothing loads faster than in half of it: with less left, nothing is started."""
+
 _FINALISTS = 4
 """Stay loaded: each takes up to 1 GB with TensorFlow."""
 
@@ -74,7 +77,7 @@ class Search:
         """
         self._start, self._goal, self._tell, self._clock = start, goal, tell, clock
         reserve_s = min(_RESERVE_S, _RESERVE_SHARE * time_limit_s)
-        self._time_limit_s = time_limit_s
+        self._limit = f"the limit of {time_limit_s:g} s (--time-limit-s)"
         self._end_s = clock() + time_limit_s - reserve_s
         self._scouting_end_s = clock() + _SCOUTING_SHARE * time_limit_s
         self._curves: dict[Candidate, Curve] = {}
@@ -115,13 +118,14 @@ class Search:
         if (candidate.engine, candidate.precision) in self._refused:
             return
         left_s = self._scouting_end_s - self._clock()
-        if left_s <= 0:
-            self._ended_by = f"the limit of {self._time_limit_s:g} s"
+        if left_s < _LEAST_LOAD_S:
+            self._ended_by = self._limit
             self._left_out.append(LeftOut(str(candidate), "no time was left for it"))
             return
         try:
             # Half of what is left, so that one that hangs leaves time for others.
-            measurer = self._start(candidate, batch_sizes, left_s / 2)
+            timeout_s = max(left_s / 2, _LEAST_LOAD_S)
+            measurer = self._start(candidate, batch_sizes, timeout_s)
         except CandidateError as error:
             if isinstance(error, RefusedError):
                 self._refused.add((candidate.engine, candidate.precision))
@@ -176,7 +180,7 @@ class Search:
                 for candidate in list(self._loaded)[:: 1 if turn % 2 else -1]:
                     if not self._take_turn(candidate, turn, size, slice_s):
                         if turn <= ENOUGH_ROUNDS:
-                            self._ended_by = f"the limit of {self._time_limit_s:g} s"
+                            self._ended_by = self._limit
                         return
             self._tell(f"round {turn} of {_ROUNDS}")
 

@@ -202,7 +202,7 @@ def test_who_was_not_reached_is_told() -> None:
 
     assert found.left_out == (LeftOut(str(OV32), "no time was left for it"),)
     assert [curve.candidate for curve in found.curves] == [OV16]
-    assert found.ended_by == "the limit of 5 s"
+    assert found.ended_by == "the limit of 5 s (--time-limit-s)"
 
 
 def test_batches_that_would_take_all_the_time_are_not_begun() -> None:
