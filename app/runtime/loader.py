@@ -43,6 +43,7 @@ def _load_openvino(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Se
         len(manifest.classes),
         policy.allowed_batch_sizes,
         policy.precision,
+        threads=policy.threads,
     )
 
 
@@ -56,7 +57,7 @@ def _load_tensorflow(folder: Path, manifest: Manifest, policy: EnginePolicy) -> 
             "version for the openvino engine (keraserve models export)"
         ) from error
     settle_imports()
-    tensorflow_engine.configure_tensorflow()
+    tensorflow_engine.configure_tensorflow(policy.threads)
     network: Any = load_network(folder, manifest)
     return tensorflow_engine.TensorFlowServable(
         network,

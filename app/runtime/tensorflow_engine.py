@@ -100,8 +100,18 @@ class TensorFlowServable:
         self._function = None
 
 
-def configure_tensorflow() -> None:
-    """Let GPU memory grow with need instead of taking all of it; before the first use only."""
+def configure_tensorflow(threads: int = 0) -> None:
+    """Let GPU memory grow with need instead of taking all of it; before the first use only.
+
+    Args:
+        threads: Cores that one execution takes on a CPU; 0: all that the process may use. All
+            networks of a process share them.
+    """
+    if threads:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:  # TensorFlow has begun with another number and keeps it
+            logger.warning("number of threads left as it is", extra={"threads": threads})
     for gpu in tf.config.list_physical_devices("GPU"):
         try:
             tf.config.experimental.set_memory_growth(gpu, True)

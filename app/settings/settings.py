@@ -118,6 +118,14 @@ class Settings(BaseSettings):
         description="Number format of the network. auto: the fastest that passes the self-test, "
         "with OpenVINO bfloat16 where the processor has it, else float32.",
     )
+    inference_threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Cores that one execution takes on a CPU; 0: all, as the engine counts them. "
+        "Lowered: room for what else runs there, and no waiting for cores that a container may not "
+        "use. `keraserve tune` measures it.",
+    )
     max_batch_size: int = Field(
         64,
         ge=1,
@@ -248,6 +256,7 @@ class Settings(BaseSettings):
             engine=self.engine,
             precision=self.precision,
             allowed_batch_sizes=self.batch_policy().allowed_batch_sizes,
+            threads=self.inference_threads,
         )
 
     def request_policy(self) -> RequestPolicy:
