@@ -79,7 +79,11 @@ def engine_choices(
                 "the openvino engine computes in float32 or bfloat16 (KERASERVE_PRECISION)"
             )
         return _choices(policy, "openvino", _openvino(policy, host))
-    on_gpu = host.has_gpu and policy.may_use_gpu
+    if policy.names_gpu and not host.has_gpu:
+        raise ArtifactError(
+            f"TensorFlow sees no GPU, asked for is {', '.join(policy.devices)} (KERASERVE_DEVICES)"
+        )
+    on_gpu = host.has_gpu and (policy.names_gpu or not policy.devices)
     tensorflow = _tensorflow(policy, host, on_gpu=on_gpu, is_frozen_graph=is_frozen_graph)
     is_tensorflow_first = policy.engine == "tensorflow" or on_gpu or not is_exported
     if is_tensorflow_first or not host.has_openvino or policy.precision == "float16":

@@ -35,9 +35,9 @@ class EnginePolicy:
     xla: XlaChoice = "auto"
 
     @property
-    def may_use_gpu(self) -> bool:
-        """Whether a GPU is among the devices, if there is one."""
-        return not self.devices or any(device.startswith("gpu") for device in self.devices)
+    def names_gpu(self) -> bool:
+        """Whether GPUs are asked for by name."""
+        return any(device.startswith("gpu") for device in self.devices)
 
 
 def parse_devices(text: str) -> tuple[str, ...]:

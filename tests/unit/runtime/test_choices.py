@@ -118,6 +118,12 @@ def test_what_is_not_there_is_said(
         engine_choices(EnginePolicy(engine, precision), host, is_exported=is_exported)
 
 
+@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
+def test_a_gpu_that_is_named_and_not_there_is_not_replaced(engine: EngineName) -> None:
+    with pytest.raises(ArtifactError, match=r"no GPU, asked for is gpu:0 \(KERASERVE_DEVICES\)"):
+        engine_choices(EnginePolicy(engine, devices=("gpu:0",)), CPU, is_exported=True)
+
+
 def test_frozen_graph_in_another_precision_is_refused() -> None:
     with pytest.raises(ArtifactError, match="frozen graph"):
         engine_choices(

@@ -12,7 +12,7 @@ from app.runtime.servable_group import DeviceGroup
 from app.types import ServableState
 from tests.factories.versions import edit_manifest, make_version
 from tests.fakes import PuppetServable, scores_of
-from tests.unit.runtime.test_choices import CPU
+from tests.unit.runtime.test_choices import CPU, GPU
 
 PASSES = {"min_top1_agreement": 0, "max_deviation": 1}
 
@@ -77,10 +77,10 @@ def test_on_several_devices_each_has_to_pass(tmp_path: Path) -> None:
     made = DeviceGroup([good, other])
     policy = EnginePolicy("tensorflow", "float32", devices=("gpu:0", "gpu:1"))
     with pytest.raises(ArtifactError, match="shape"):
-        prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=CPU)
+        prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=GPU)
     assert (good.is_closed, other.is_closed) == (True, True)
 
     other.behave = good.behave
-    servable, _ = prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=CPU)
+    servable, _ = prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=GPU)
     assert servable is made
     assert len(good.executed) == len(other.executed)
