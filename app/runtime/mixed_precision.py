@@ -27,8 +27,11 @@ _EXACT_ACTIVATIONS = frozenset({"softmax", "log_softmax", "sigmoid", "log_sigmoi
 def in_precision(network: keras.Model, precision: NumberFormat) -> keras.Model:
     """Return ``network`` computing in ``precision``; itself where nothing has to change.
 
-    Its configuration is rewritten, nested networks and wrapped layers included, and a network is
-    built from that, with the same weights: these stay in float32 and are rounded once, when the
+    In float32 it is taken as it was published: what was recorded was computed by that. (Our own
+    training publishes in float32; an imported network may have layers in another format.)
+
+    Else its configuration is rewritten, nested networks and wrapped layers included, and a network
+    is built from that, with the same weights: these stay in float32 and are rounded once, when the
     function is compiled. The layers that give the result, those that scale pixels and those that
     end in a softmax or sigmoid compute in float32 in any case. What is neither float32 nor one of
     Keras' mixed policies (float64, quantised layers) is left as it is.
@@ -36,6 +39,8 @@ def in_precision(network: keras.Model, precision: NumberFormat) -> keras.Model:
     Raises:
         ArtifactError: Keras cannot build the network again from its configuration.
     """
+    if precision == "float32":
+        return network
     before = network.get_config()
     after = copy.deepcopy(before)
     _rewrite(after, _POLICIES[precision], _output_layers(before))

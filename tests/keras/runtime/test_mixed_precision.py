@@ -122,20 +122,14 @@ def test_layers_change_but_for_the_ends_and_the_answers_stay_near(
     assert servable.info.precision == precision
 
 
-@pytest.mark.parametrize("build", NETWORKS)
-def test_a_network_of_mixed_precision_is_brought_back_to_float32(build: type[keras.Model]) -> None:
-    keras.utils.set_random_seed(1)
-    network = build()
-    back = in_precision(in_precision(network, "bfloat16"), "float32")
-    assert set(policies(back).values()) == {"float32"}
-    exact = TensorFlowServable(network, SPEC, (8,)).execute(IMAGES)
-    again = TensorFlowServable(back, SPEC, (8,)).execute(IMAGES)
-    np.testing.assert_allclose(again, exact, atol=1e-6)
+def test_a_network_that_was_published_in_mixed_precision_stays_so_in_float32() -> None:
+    network = in_precision(plain(), "bfloat16")
+    assert in_precision(network, "float32") is network
 
 
 def test_nothing_is_built_where_nothing_changes() -> None:
-    network = plain()
-    assert in_precision(network, "float32") is network
+    network = in_precision(plain(), "float16")
+    assert in_precision(network, "float16") is network
 
 
 def test_the_network_that_it_is_made_from_stays_as_it_is() -> None:
