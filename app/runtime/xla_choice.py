@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app.errors import ServingError
 from app.types import Clock, InputSpec, Servable
 
 logger = logging.getLogger(__name__)
@@ -40,8 +39,9 @@ def choose_xla(
     plain_s = _execution_s(build(False), spec, batch_size, clock)
     try:
         xla_s = _execution_s(build(True), spec, batch_size, clock)
-    except (ServingError, RuntimeError, ValueError, TypeError) as error:
-        # An operation that XLA does not know, or a network whose shapes depend on its values.
+    except Exception as error:
+        # An operation that XLA does not know, or shapes that depend on values: whatever TensorFlow
+        # raises then, the network goes on without.
         logger.info("XLA cannot compile the network", extra={"reason": str(error)[:300]})
         return False
     is_faster = xla_s < plain_s * (1 - LEAST_GAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -9,17 +10,21 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from app.artifacts.layout import SAMPLES
-from app.artifacts.manifest import read_manifest
+from app.artifacts.manifest import SelfTestTolerance, read_manifest
 from app.artifacts.samples import read_samples
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
+from app.runtime.preparing import prepare_servable
 from app.runtime.self_test import run_self_test
 from app.runtime.tensorflow_devices import CPU
 from app.runtime.tensorflow_engine import StagedTensorFlowServable, TensorFlowServable
+from app.runtime.xla_choice import choose_xla
 from app.types import ImageArray, InputSpec, StagingServable
 from tests.keras.server_process import ROOT
+from tests.unit.runtime.test_choices import CPU as CPU_HOST
 
 pytestmark = pytest.mark.keras
 
@@ -53,6 +58,25 @@ def test_shipped_versions_pass_their_self_test_in_bfloat16_and_not_bit_for_bit(
     assert 1e-4 < result.max_deviation <= manifest.self_test.max_deviation
 
 
+@pytest.mark.parametrize(
+    ("max_deviation", "precision"), [(0.05, "bfloat16"), (1e-4, "float32")], ids=["near", "too far"]
+)
+def test_bfloat16_is_chosen_where_it_passes_and_float32_where_it_does_not(
+    max_deviation: float, precision: str
+) -> None:
+    tolerance = SelfTestTolerance(min_top1_agreement=0.99, max_deviation=max_deviation)
+    manifest = read_manifest(SHIPPED[1]).model_copy(update={"self_test": tolerance})
+    servable, result = prepare_servable(
+        SHIPPED[1],
+        manifest,
+        EnginePolicy("tensorflow", "auto", (64,)),
+        load_servable,
+        host=CPU_HOST,
+    )
+    assert servable.info.precision == precision
+    assert result.max_deviation <= max_deviation
+
+
 def test_float32_and_bfloat16_live_in_one_process_without_touching_each_other() -> None:
     folder = SHIPPED[1]
     manifest, samples = read_manifest(folder), read_samples(folder / SAMPLES).images[:8]
@@ -84,6 +108,23 @@ def test_xla_gives_the_same_answers_where_it_is_asked_for() -> None:
         np.testing.assert_allclose(
             compiled.execute(images(count)), plain.execute(images(count)), atol=1e-6
         )
+
+
+def test_network_with_operations_that_xla_does_not_know_goes_without(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def network(images: tf.Tensor) -> tf.Tensor:
+        digits = tf.strings.length(tf.strings.as_string(images[:, 0, 0, :1]))
+        rows = tf.cast(digits, tf.float32)
+        return tf.nn.softmax(rows * [[0.1, 0.2]])
+
+    def build(is_xla: bool) -> TensorFlowServable:
+        return TensorFlowServable(network, SPEC, (1, 4), is_xla=is_xla)
+
+    assert build(False).execute(images(4)).shape == (4, 2)
+    with caplog.at_level(logging.INFO, "app.runtime.xla_choice"):
+        assert choose_xla(build, SPEC, 4) is False
+    assert [record.message for record in caplog.records] == ["XLA cannot compile the network"]
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
