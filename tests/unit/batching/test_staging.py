@@ -194,7 +194,7 @@ async def test_the_servable_may_be_closed_only_once_no_copy_runs() -> None:
     await batcher.close()
     assert batcher.is_closed
     names = [thread.name for thread in threading.enumerate()]
-    assert not any("copying" in name for name in names)
+    assert not any(name.startswith("copy ") for name in names)
 
 
 async def test_many_batches_keep_their_order_and_their_rows() -> None:
