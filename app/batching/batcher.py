@@ -26,7 +26,9 @@ class DynamicBatcher:
     Loop
         Every method runs on the event loop that called ``start()``. All state belongs to that
         loop; there are no locks. ``Servable.execute``, and the stacking of the images, run in one
-        thread of the batcher's own, so two executions never overlap.
+        thread of the batcher's own, so two executions never overlap; of a ``ServableGroup``, in
+        one thread for each device, all of which take from the one queue. A batch that lies ready
+        for a device with memory of its own is copied there meanwhile, in a thread of its own.
     Accept
         ``schedule()`` never waits. It raises ``QueueFullError`` where ``max_queue_size`` images
         wait, with the time after which the queue will be gone; ``BatcherStoppedError`` once
@@ -38,8 +40,8 @@ class DynamicBatcher:
         of the event loop, so that uploads whose decoding ended together travel together.
         Interactive tasks go first, first in, first out; one place of each batch is kept for bulk
         where bulk waits. A full batch of interactive tasks closes while the device still works
-        and lies ready for it (one at most). A batch that would need much filling is cut to the
-        next smaller allowed size, and the rest goes first in the one after it.
+        and lies ready for it (one at most for each device). A batch that would need much filling
+        is cut to the next smaller allowed size, and the rest goes first in the one after it.
     Answer
         Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
         caller's own cancellation. The next batch is on its way to the device before the answers
@@ -55,16 +57,17 @@ class DynamicBatcher:
         logged. A row that is not finite fails its own image only. ``OutOfDeviceMemoryError``
         halves the largest allowed size for good. If the device thread or the batcher's own code
         dies, all accepted tasks fail with ``ServableNotReadyError`` and ``is_healthy`` is false
-        for good. It is false for as long as an execution runs longer than ``stall_after_s``, or
-        as an image that could be classified before fails as well (for ``stall_after_s`` at most
-        if nothing more is executed). An observer that raises is
-        logged once and otherwise ignored.
+        for good. If one of several devices dies, so do the tasks with it, two batches at most;
+        the others go on with all the rest, and ``is_healthy`` is false all the same. It is false
+        for as long as an execution runs longer than ``stall_after_s``, or as an image that could
+        be classified before fails as well (for ``stall_after_s`` at most if nothing more is
+        executed). An observer that raises is logged once and otherwise ignored.
     Bound
-        Queue delay of an interactive task <= batch_timeout_s + (1 + ceil(max_queue_size /
-        max_batch_size)) x longest execution, splitting included, and where the last batch before
-        it is cut, one execution of each smaller allowed size more. Of a bulk task, while
-        interactive tasks fill every batch: (2 + max_queue_size) x longest execution; without
-        bound only at ``max_batch_size`` 1, where no place can be kept.
+        On D devices that live, queue delay of an interactive task <= batch_timeout_s + (1 +
+        ceil(max_queue_size / (D x max_batch_size))) x longest execution, splitting included, and
+        where the last batch before it is cut, one execution of each smaller allowed size more. Of
+        a bulk task, while interactive tasks fill every batch: (2 + ceil(max_queue_size / D)) x
+        longest execution; without bound only at ``max_batch_size`` 1, where no place can be kept.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class DynamicBatcher:
         """Build a stopped batcher.
 
         Args:
-            servable: Warmed up; called by this batcher's thread only. Its owner closes it, once
+            servable: Warmed up; called by this batcher's threads only. Its owner closes it, once
                 ``is_closed``.
             policy: Sizes and times.
             observer: Told of every batch and every change of the queue.
@@ -132,7 +135,8 @@ class DynamicBatcher:
 
     def retry_after_s(self) -> float:
         """Return when the present queue will have been executed, in seconds, at least 1."""
-        return self._reporter.retry_after_s(self.queue_size)
+        share = -(-self.queue_size // max(1, self._dispatcher.devices))  # of each device
+        return self._reporter.retry_after_s(share)
 
     def start(self) -> None:
         """Start the device thread on the running event loop.
