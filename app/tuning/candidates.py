@@ -6,12 +6,11 @@ import os
 from collections.abc import Sequence
 
 from app.errors import ArtifactError
-from app.runtime.choices import Host, engine_choices
+from app.runtime.choices import BFLOAT16_CAPABILITY, Host, engine_choices
 from app.runtime.policy import EngineName, EnginePolicy, PrecisionName
 from app.tuning.records import Candidate, LeftOut
 
 _ENGINES: tuple[EngineName, ...] = ("openvino", "tensorflow")
-_PRECISIONS: tuple[PrecisionName, ...] = ("bfloat16", "float32")
 
 
 def usable_cores() -> int:
@@ -49,7 +48,7 @@ def all_candidates(
     plain: list[Candidate] = []
     left_out: list[LeftOut] = []
     for engine in _ENGINES:
-        for precision in _PRECISIONS:
+        for precision in _precisions(engine, host):
             candidate = Candidate(engine, precision)
             reason = _obstacle(candidate, host, is_exported=is_exported)
             if reason is None:
@@ -73,10 +72,23 @@ def _obstacle(candidate: Candidate, host: Host, *, is_exported: bool) -> str | N
         engine_choices(policy, host, is_exported=is_exported)
     except ArtifactError as error:
         return str(error)
-    is_emulated = candidate.engine == "openvino" and not host.has_bfloat16
-    if is_emulated and candidate.precision == "bfloat16":
+    if candidate.precision == "bfloat16" and not _has_bfloat16(candidate.engine, host):
         return "the processor has no bfloat16"
     return None
+
+
+def _precisions(engine: EngineName, host: Host) -> tuple[PrecisionName, ...]:
+    if engine == "tensorflow" and host.has_gpu:
+        return ("float16", "bfloat16", "float32")
+    return ("bfloat16", "float32")
+
+
+def _has_bfloat16(engine: EngineName, host: Host) -> bool:
+    if engine == "openvino":
+        return host.has_bfloat16
+    if host.has_gpu:
+        return (host.gpu_capability or (0, 0)) >= BFLOAT16_CAPABILITY
+    return host.has_tensorflow_bfloat16
 
 
 def _thread_counts(cores: int) -> list[int]:

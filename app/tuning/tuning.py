@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from app.artifacts.layout import OPENVINO_MODEL
-from app.runtime.choices import Host, ThisHost
+from app.runtime.choices import Host
+from app.runtime.host import ThisHost
 from app.runtime.policy import EnginePolicy
 from app.tuning.candidates import all_candidates, present_candidates, usable_cores
 from app.tuning.goals import Goal

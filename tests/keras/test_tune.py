@@ -39,6 +39,8 @@ class Slim:
     has_tensorflow: bool = False
     has_openvino: bool = True
     has_bfloat16: bool = False
+    has_tensorflow_bfloat16: bool = False
+    gpu_capability: tuple[int, int] | None = None
 
 
 def stop_after_a_round(line: str) -> None:

@@ -16,11 +16,20 @@ class FakeHost:
     has_tensorflow: bool = True
     has_openvino: bool = True
     has_bfloat16: bool = True
+    has_tensorflow_bfloat16: bool = False
+    gpu_capability: tuple[int, int] | None = None
 
 
-CPU, OLD_CPU, GPU = FakeHost(), FakeHost(has_bfloat16=False), FakeHost(has_gpu=True)
+CPU, OLD_CPU, GPU = (
+    FakeHost(),
+    FakeHost(has_bfloat16=False),
+    FakeHost(has_gpu=True, gpu_capability=(7, 5)),
+)
+NEW_CPU = FakeHost(has_tensorflow_bfloat16=True)
+NEW_GPU = FakeHost(has_gpu=True, gpu_capability=(9, 0))
 SLIM, PLAIN = FakeHost(has_tensorflow=False), FakeHost(has_openvino=False)
 OV16, OV32, TF = "openvino bfloat16", "openvino float32", "tensorflow float32"
+TF16, TFH = "tensorflow bfloat16", "tensorflow float16"
 
 
 def names(host: FakeHost, policy: EnginePolicy, cores: int, *, is_exported: bool) -> list[str]:
@@ -60,7 +69,15 @@ def names(host: FakeHost, policy: EnginePolicy, cores: int, *, is_exported: bool
             id="no OpenVINO, and a number of cores that is no power of two",
         ),
         pytest.param(CPU, EnginePolicy(), 1, False, [TF], id="not exported"),
-        pytest.param(GPU, EnginePolicy(), 1, True, [TF, OV16, OV32], id="a GPU: present first"),
+        pytest.param(
+            GPU, EnginePolicy(), 1, True, [TFH, TF, OV16, OV32], id="a GPU: present first"
+        ),
+        pytest.param(
+            NEW_GPU, EnginePolicy(), 1, True, [TFH, TF16, TF, OV16, OV32], id="a newer GPU"
+        ),
+        pytest.param(
+            NEW_CPU, EnginePolicy(), 1, True, [OV16, OV32, TF16, TF], id="TensorFlow in bfloat16"
+        ),
         pytest.param(
             SLIM,
             EnginePolicy("openvino", "float32", threads=3),
