@@ -55,6 +55,6 @@ def create_app(settings: Settings, *, load: LoadServable = load_servable) -> Fas
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],  # those of our routes
             allow_headers=["*"],
-            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
+            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After", "X-Cache"],
         )
     return app

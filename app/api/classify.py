@@ -17,6 +17,7 @@ from app.api.multipart import Upload
 from app.api.openapi import (
     ACCESS_CODES,
     SERVER_TIMING,
+    X_CACHE,
     answer_headers,
     binary_body,
     form_body,
@@ -41,6 +42,8 @@ from app.api.uploads import read_image, read_images
 from app.errors import BatcherStoppedError, InvalidRequestError, ServingError
 from app.inference.policy import RequestPolicy
 from app.inference.records import Classification, ClassifyOptions, StageTiming
+from app.inference.reuse import least_reuse
+from app.inference.shared_task import Reuse
 from app.lifecycle import Lifecycle
 from app.rollout.choice import Choice
 
@@ -61,7 +64,7 @@ _IMAGE_CODES = ("image_too_large", "invalid_image", "execution_failed")
     "/v1/classify",
     summary="Classify one image",
     response_model=ClassifyResponse,
-    responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES, *_IMAGE_CODES),
+    responses=answer_headers(SERVER_TIMING, X_CACHE) | problems(*_ANSWER_CODES, *_IMAGE_CODES),
     openapi_extra={
         **needs_key(Scope.INFER),
         "parameters": query_parameters(ClassifyQuery),
@@ -94,14 +97,14 @@ async def classify(request: Request) -> Response:
         image=_image(answer),
         timing=_timing(answer.timing, total_s),
     )
-    return _answer(body.model_dump_json(), answer.timing, total_s)
+    return _answer(body.model_dump_json(), answer.timing, total_s, answer.reuse)
 
 
 @router.post(
     "/v1/classify/batch",
     summary="Classify several images",
     response_model=BatchResponse,
-    responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES),
+    responses=answer_headers(SERVER_TIMING, X_CACHE) | problems(*_ANSWER_CODES),
     openapi_extra={
         **needs_key(Scope.INFER),
         "parameters": query_parameters(ClassifyQuery),
@@ -126,19 +129,21 @@ async def classify_batch(request: Request) -> Response:
         contents = [upload.content for upload in uploads]
         with CancelOnDisconnect(request.receive):
             live, answers = await lifecycle.director.classify_many(choice, contents, options)
-    timing = slowest(answer.timing for answer in answers if isinstance(answer, Classification))
+    good = [answer for answer in answers if isinstance(answer, Classification)]
+    timing = slowest(answer.timing for answer in good)
     record.servable, record.timing = live.id, timing
     total_s = record.elapsed_s()
-    failed = sum(isinstance(answer, ServingError) for answer in answers)
+    failed = len(answers) - len(good)
     body = BatchResponse(
         request_id=record.request_id,
         model=live.id.name,
         version=live.id.version,
-        succeeded=len(answers) - failed,
+        succeeded=len(good),
         failed=failed,
         results=_entries(uploads, answers, total_s),
     )
-    return _answer(body.model_dump_json(), timing, total_s)
+    reuse = least_reuse(answer.reuse for answer in good)
+    return _answer(body.model_dump_json(), timing, total_s, reuse)
 
 
 def _admit(
@@ -225,14 +230,17 @@ def _timing(timing: StageTiming, total_s: float) -> TimingEntry:
     )
 
 
-def _answer(body: str, timing: StageTiming | None, total_s: float) -> Response:
+def _answer(body: str, timing: StageTiming | None, total_s: float, reuse: Reuse | None) -> Response:
     stages = f"total;dur={_ms(total_s)}"
     if timing is not None:
         stages = (
             f"decode;dur={_ms(timing.decode_s)}, queue;dur={_ms(timing.queue_s)}, "
             f"execute;dur={_ms(timing.execute_s)}, {stages}"
         )
-    return Response(body, headers={"Server-Timing": stages}, media_type="application/json")
+    headers = {"Server-Timing": stages}
+    if reuse is not None:
+        headers["X-Cache"] = reuse
+    return Response(body, headers=headers, media_type="application/json")
 
 
 def _ms(seconds: float) -> float:

@@ -71,7 +71,10 @@ class TimingEntry(_Schema):
     queue_ms: float = Field(description="From the queue to the device.")
     execute_ms: float = Field(description="The batch on the device.")
     total_ms: float = Field(description="From the request's arrival to its answer.")
-    batch_size: int = Field(description="Images that were executed together, this one included.")
+    batch_size: int = Field(
+        description="Images that were executed together, this one included; 0 where the scores "
+        "were kept from before (`X-Cache: hit`)."
+    )
 
 
 class ClassifyResponse(_Schema):
