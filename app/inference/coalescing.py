@@ -162,8 +162,7 @@ class ReusingScheduler:
 
     def _begin(self, flight: Flight, task: BatchTask) -> None:
         flight.task = task
-        if self._coalesces:
-            self._flights[flight.digest] = flight
+        self._flights[flight.digest] = flight
         task.when_done(partial(self._land, flight))
 
     def _join(
@@ -195,16 +194,12 @@ class ReusingScheduler:
         if flight.waiting:
             self._followers -= 1
             return
-        self._forget(flight)
-        flight.task.cancel()
-
-    def _forget(self, flight: Flight) -> None:
-        if self._flights.get(flight.digest) is flight:
-            del self._flights[flight.digest]
+        flight.task.cancel()  # which makes it done: nobody joins it any more
 
     def _land(self, flight: Flight, outcome: TaskResult | Exception | None) -> None:
         """Pass an answer on to all that wait for it; None: it was given up, nobody does."""
-        self._forget(flight)
+        if self._flights.get(flight.digest) is flight:
+            del self._flights[flight.digest]
         waiting, flight.waiting = flight.waiting, {}
         self._followers -= max(0, len(waiting) - 1)
         if isinstance(outcome, TaskResult):

@@ -25,7 +25,7 @@ from tests.unit.batching.world import (
     random_images,
     refuse_poison,
 )
-from tests.unit.inference.test_coalescing import ended, same
+from tests.unit.inference.desk import answer_of, ended, same
 from tests.unit.inference.test_result_cache import Recorder
 
 pytestmark = pytest.mark.timeout(20)
@@ -153,5 +153,5 @@ async def test_places_of_followers_all_come_back(seed: int) -> None:
     with pytest.raises(QueueFullError):
         scheduler.schedule(same(images[0]))
     world.puppet.let_go()
-    assert all([is_answer_to(await task.result(), images[0]) for task in waiting])
+    assert all([is_answer_to(await answer_of(task), images[0]) for task in waiting])
     await world.close()
