@@ -48,7 +48,9 @@ class Caller:
         self.has_left = False
 
     def leave(self) -> None:
-        self.has_left |= self.future.cancel()
+        if self.future.cancel():
+            self.has_left = True
+            self.task.cancel()  # a coroutine that has not begun to wait cannot do it
 
     def objection(self) -> str | None:
         """Say what is wrong with the answer."""
