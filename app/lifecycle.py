@@ -15,6 +15,8 @@ from app.administration.versions import VersionOrders
 from app.drift.monitor import DriftMonitor
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
+from app.inference.reuse import ResultReuse
+from app.inference.reuse_metrics import ReuseMetrics
 from app.inference.service import InferenceService
 from app.keeping import StoreKeeper
 from app.loading import ServableLoader
@@ -80,6 +82,7 @@ class Lifecycle:
             # In a swap, for as long as a request that has just begun may take.
             max(settings.shutdown_timeout_s, settings.request_timeout_ms / 1000),
             DriftMonitor(settings.drift_policy(), registry),
+            ResultReuse(settings.reuse_policy(), ReuseMetrics(registry)),
         )
         self._store = ModelStore(settings.model_dir)
         self._manager: ServableManager[LiveServable] = ServableManager(

@@ -16,6 +16,7 @@ from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
 from app.drift.monitor import DriftMonitor
 from app.inference.live import LiveServable
+from app.inference.reuse import ResultReuse
 from app.metrics import Metrics
 from app.registry.store import StoredVersion
 from app.runtime.memory import give_back
@@ -45,6 +46,7 @@ class ServableLoader:
         metrics: Metrics,
         unload_timeout_s: float,
         drift: DriftMonitor,
+        reuse: ResultReuse,
     ) -> None:
         """Keep the parts.
 
@@ -55,6 +57,7 @@ class ServableLoader:
             metrics: Where versions count.
             unload_timeout_s: How long a version may take to finish what it accepted.
             drift: Has a window on what each version answers.
+            reuse: Keeps each version from computing anything twice, where that is asked for.
         """
         self.cut_off_images = 0
         self._thread = ThreadPoolExecutor(1, "load", initializer=_step_back)
@@ -64,6 +67,7 @@ class ServableLoader:
         self._metrics = metrics
         self.unload_timeout_s = unload_timeout_s
         self._drift = drift
+        self._reuse = reuse
 
     async def load(
         self,
@@ -114,6 +118,8 @@ class ServableLoader:
             self._metrics.clear_info(
                 live.id, live.info, live.manifest.files[live.manifest.network_file].sha256
             )
+            if live.reuse is not None:
+                await live.reuse.close()
             with contextlib.suppress(RuntimeError):  # closed: the process is about to end
                 self._thread.submit(give_back)
 
@@ -158,6 +164,7 @@ class ServableLoader:
             batcher,
             metrics,
             window=self._drift.open(stored.id, manifest),
+            reuse=self._reuse.open(stored.id, batcher),
         )
 
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from app import errors
 from app.drift.monitor import DriftMonitor
 from app.drift.policy import DriftPolicy
+from app.inference.reuse_metrics import ReuseMetrics
 from app.metrics import Metrics
 from app.rollout.metrics import RolloutMetrics
 from app.settings import COMMAND_LINE_NAMES, ENV_PREFIX, Settings
@@ -38,6 +39,7 @@ def metrics() -> set[str]:
     registry = CollectorRegistry()
     Metrics(registry, (1, 2))
     RolloutMetrics(registry)
+    ReuseMetrics(registry)
     DriftMonitor(DriftPolicy(), registry)
     suffixes = {"counter": "_total"}
     return {

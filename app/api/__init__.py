@@ -66,6 +66,6 @@ def _build_stack(app: FastAPI, cors_origins: Sequence[str]) -> ASGIApp:
             allow_origins=cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],  # those of our routes
             allow_headers=["*"],
-            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
+            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After", "X-Cache"],
         )
     return stack

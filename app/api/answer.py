@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from app.api.schemas import TimingEntry
+from app.inference.shared_task import Reuse
 
 
 class AnswerResponse(Response):
@@ -13,12 +14,13 @@ class AnswerResponse(Response):
     As a plain response, whose headers take longer to make from strings than the JSON itself.
     """
 
-    def __init__(self, body: bytes, timing: str) -> None:
+    def __init__(self, body: bytes, timing: str, reuse: Reuse | None = None) -> None:
         """Take what is to be sent.
 
         Args:
             body: UTF-8.
             timing: For the header ``Server-Timing``, ASCII.
+            reuse: For the header ``X-Cache``, where results are used again.
         """
         self.status_code = 200
         self.background = None
@@ -28,6 +30,8 @@ class AnswerResponse(Response):
             (b"content-length", b"%d" % len(body)),
             (b"content-type", b"application/json"),
         ]
+        if reuse is not None:
+            self.raw_headers.append((b"x-cache", reuse.encode("ascii")))
 
 
 def server_timing(timing: TimingEntry | None, total_ms: float) -> str:

@@ -19,6 +19,7 @@ from app.api.multipart import Upload
 from app.api.openapi import (
     ACCESS_CODES,
     SERVER_TIMING,
+    X_CACHE,
     answer_headers,
     binary_body,
     form_body,
@@ -43,6 +44,7 @@ from app.api.uploads import read_image, read_images
 from app.errors import BatcherStoppedError, InvalidRequestError, ServingError
 from app.inference.policy import RequestPolicy
 from app.inference.records import Classification, ClassifyOptions, StageTiming
+from app.inference.reuse import least_reuse
 from app.lifecycle import Lifecycle
 from app.rollout.choice import Choice
 
@@ -65,7 +67,7 @@ _IMAGE_CODES = ("image_too_large", "invalid_image", "execution_failed")
     "/v1/classify",
     summary="Classify one image",
     response_model=ClassifyResponse,
-    responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES, *_IMAGE_CODES),
+    responses=answer_headers(SERVER_TIMING, X_CACHE) | problems(*_ANSWER_CODES, *_IMAGE_CODES),
     openapi_extra={
         **needs_key(Scope.INFER),
         "parameters": query_parameters(ClassifyQuery),
@@ -98,14 +100,15 @@ async def classify(request: Request) -> Response:
         image=_image(answer),
         timing=timing,
     )
-    return AnswerResponse(_WRITE_ANSWER(body), server_timing(timing, timing.total_ms))
+    stages = server_timing(timing, timing.total_ms)
+    return AnswerResponse(_WRITE_ANSWER(body), stages, answer.reuse)
 
 
 @router.post(
     "/v1/classify/batch",
     summary="Classify several images",
     response_model=BatchResponse,
-    responses=answer_headers(SERVER_TIMING) | problems(*_ANSWER_CODES),
+    responses=answer_headers(SERVER_TIMING, X_CACHE) | problems(*_ANSWER_CODES),
     openapi_extra={
         **needs_key(Scope.INFER),
         "parameters": query_parameters(ClassifyQuery),
@@ -131,19 +134,22 @@ async def classify_batch(request: Request) -> Response:
         with CancelOnDisconnect(request.receive):
             live, answers = await lifecycle.director.classify_many(choice, contents, options)
     total_s = record.elapsed_s()
-    slow = slowest(answer.timing for answer in answers if isinstance(answer, Classification))
+    good = [answer for answer in answers if isinstance(answer, Classification)]
+    slow = slowest(answer.timing for answer in good)
     timing = None if slow is None else _timing(slow, total_s)
     record.servable, record.timing = live.id, timing
-    failed = sum(isinstance(answer, ServingError) for answer in answers)
+    failed = len(answers) - len(good)
     body = BatchResponse(
         request_id=record.request_id,
         model=live.id.name,
         version=live.id.version,
-        succeeded=len(answers) - failed,
+        succeeded=len(good),
         failed=failed,
         results=_entries(uploads, answers, total_s),
     )
-    return AnswerResponse(body.model_dump_json().encode(), server_timing(timing, _ms(total_s)))
+    reuse = least_reuse(answer.reuse for answer in good)
+    stages = server_timing(timing, _ms(total_s))
+    return AnswerResponse(body.model_dump_json().encode(), stages, reuse)
 
 
 def _admit(

@@ -58,6 +58,15 @@ SERVER_TIMING = {
         "schema": {"type": "string"},
     }
 }
+X_CACHE = {
+    "X-Cache": {
+        "description": "How the image came to its scores: `hit`, kept from before; `coalesced`, of "
+        "an execution that an identical image had begun; `miss`, of its own. Of several images "
+        "`miss` if any was executed for this request, `hit` if all were kept. Only where the "
+        "server reuses results (`KERASERVE_COALESCE`, `KERASERVE_CACHE_BYTES`).",
+        "schema": {"type": "string", "enum": ["hit", "coalesced", "miss"]},
+    }
+}
 _HEADERS_BY_STATUS = {401: _AUTHENTICATE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
 
 _SECURITY_NAME = "api_key"

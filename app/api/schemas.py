@@ -85,7 +85,11 @@ class TimingEntry:
     execute_ms: Annotated[float, Field(description="The batch on the device.")]
     total_ms: Annotated[float, Field(description="From the request's arrival to its answer.")]
     batch_size: Annotated[
-        int, Field(description="Images that were executed together, this one included.")
+        int,
+        Field(
+            description="Images that were executed together, this one included; 0 where the "
+            "scores were kept from before (`X-Cache: hit`)."
+        ),
     ]
 
 

@@ -201,6 +201,14 @@ class DynamicBatcher:
         self._dispatcher.push(tasks)
         return tasks
 
+    def extend(self, task: BatchTask, *, deadline_s: float | None, priority: Priority) -> None:
+        """Have an accepted task serve one more caller: the later deadline and the higher priority.
+
+        From the bulk line it goes to the end of the interactive one, as if it came now; its queue
+        delay counts from before. Once with the device, or answered, nothing changes for it.
+        """
+        self._dispatcher.extend(task, deadline_s, priority)
+
     async def drain(self) -> None:
         """Refuse new images and return once every accepted one is answered.
 

@@ -17,7 +17,7 @@ from app.batching.task import BatchTask
 from app.batching.task_queue import TaskQueue
 from app.batching.timer import CallLater, MomentTimer
 from app.errors import DeadlineExceededError, ServableNotReadyError, ServerFaultError
-from app.types import Clock, Servable, ServableGroup
+from app.types import Clock, Priority, Servable, ServableGroup
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +120,14 @@ class Dispatcher:
         """Take a cancelled task out of the queue, if it is still there."""
         if self.queue.discard(task):
             self._reporter.queue_size_changed(len(self.queue))
+
+    def extend(self, task: BatchTask, deadline_s: float | None, priority: Priority) -> None:
+        """Give a task the later deadline and the higher priority; ``push`` again where it waits."""
+        if task.deadline_s is not None:
+            task.deadline_s = None if deadline_s is None else max(task.deadline_s, deadline_s)
+        if task.priority == "bulk" and priority == "interactive" and self.queue.discard(task):
+            task.priority = priority
+            self.push((task,))
 
     def hurry(self) -> None:
         """From now on wait for no company, and set ``drained`` when nothing is left."""

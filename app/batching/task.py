@@ -89,6 +89,13 @@ class BatchTask:
             self._future.set_result(outcome)
         return True
 
+    def when_done(self, callback: Callable[[TaskResult | Exception | None], object]) -> None:
+        """Have ``callback`` told the outcome on the event loop; None where it was cancelled.
+
+        For who answers several callers from one task, and must not wait in a task of its own.
+        """
+        self._future.add_done_callback(lambda future: callback(_outcome_of(future)))
+
     def cancel(self) -> None:
         """Give the image up: it stops counting at once, a row under way is discarded."""
         self._future.cancel()
@@ -112,3 +119,11 @@ class BatchTask:
     def __await__(self) -> Generator[Any, None, TaskResult]:
         """Wait for ``result()``."""
         return self.result().__await__()
+
+
+def _outcome_of(future: asyncio.Future[TaskResult]) -> TaskResult | Exception | None:
+    if future.cancelled():
+        return None
+    error = future.exception()
+    assert error is None or isinstance(error, Exception), "answer() takes no other"
+    return error or future.result()

@@ -1,4 +1,4 @@
-"""What one request may ask, as a frozen record."""
+"""What one request may ask, and what is not computed again, as frozen records."""
 
 from __future__ import annotations
 
@@ -21,3 +21,21 @@ class RequestPolicy:
     max_upload_bytes: int = 20 * 1024 * 1024
     max_images_per_request: int = 64
     sticky_header: bytes = b"x-sticky-key"
+
+
+@dataclass(frozen=True, slots=True)
+class ReusePolicy:
+    """When an image needs no execution of its own.
+
+    Attributes:
+        coalesces: Identical images that are under way at one time are executed once.
+        cache_bytes: What the scores of images may take that were executed before; 0 keeps none.
+    """
+
+    coalesces: bool = False
+    cache_bytes: int = 0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is reused at all."""
+        return self.coalesces or self.cache_bytes > 0

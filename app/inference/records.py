@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from app.inference.shared_task import Reuse
 from app.types import ImageArray, Priority
 
 
@@ -46,7 +47,10 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class StageTiming:
-    """Where the time of one image went, s; ``batch_size`` counts images without padding."""
+    """Where the time of one image went, s; ``batch_size`` counts images without padding.
+
+    Of kept scores, queue, execution and batch size are 0.
+    """
 
     decode_s: float
     queue_s: float
@@ -63,9 +67,11 @@ class Classification:
         image: What the upload was.
         timing: Where its time went.
         pixels: ``(H, W, C)`` uint8, 0..255: what the network saw. Neither compared nor printed.
+        reuse: How it came to its scores; None where nothing is reused.
     """
 
     predictions: tuple[Prediction, ...]
     image: ImageInfo
     timing: StageTiming
     pixels: ImageArray = field(repr=False, compare=False)
+    reuse: Reuse | None = None

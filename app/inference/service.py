@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 
-from app.batching.task import BatchTask
 from app.errors import (
     BatcherStoppedError,
     ClientFaultError,
@@ -31,6 +30,7 @@ from app.inference.records import (
     ImageInfo,
     StageTiming,
 )
+from app.inference.shared_task import ImageTask, SharedTask
 from app.metrics import Metrics
 from app.types import DecodedImage
 
@@ -85,7 +85,8 @@ class InferenceService:
         try:
             with Deadline(options.deadline_s):
                 image, decode_s = await self._decode(live, upload, may_be_quick=True)
-                task = live.batcher.schedule(
+                scheduler = live.reuse or live.batcher
+                task = scheduler.schedule(
                     image.pixels, deadline_s=options.deadline_s, priority=options.priority
                 )
                 answer = await _answer(live, task, image, decode_s, options.top_k)
@@ -141,7 +142,8 @@ class InferenceService:
         finally:
             for task in decoding:
                 task.cancel()
-        tasks = live.batcher.schedule_many(
+        scheduler = live.reuse or live.batcher
+        tasks: Sequence[ImageTask] = scheduler.schedule_many(
             [entry[0].pixels for entry in decoded if not isinstance(entry, ServingError)],
             deadline_s=options.deadline_s,
             priority=options.priority,
@@ -194,7 +196,7 @@ class InferenceService:
 
 
 async def _answer(
-    live: LiveServable, task: BatchTask, image: DecodedImage, decode_s: float, top_k: int
+    live: LiveServable, task: ImageTask, image: DecodedImage, decode_s: float, top_k: int
 ) -> Classification:
     result = await task.result()
     predictions = rank(result.scores, live.manifest.classes, top_k)
@@ -203,11 +205,12 @@ async def _answer(
         ImageInfo(image.format, image.width, image.height, image.mode),
         StageTiming(decode_s, result.queue_delay_s, result.execution_s, result.batch_size),
         image.pixels,
+        task.reuse if isinstance(task, SharedTask) else None,
     )
 
 
 async def _answer_entry(
-    live: LiveServable, task: BatchTask, entry: tuple[DecodedImage, float], top_k: int
+    live: LiveServable, task: ImageTask, entry: tuple[DecodedImage, float], top_k: int
 ) -> Classification | ServingError:
     try:
         return await _answer(live, task, *entry, top_k)

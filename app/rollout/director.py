@@ -158,7 +158,9 @@ class TrafficDirector:
             live = choice.stable
             answer = await self._service.classify(live, upload, options)
         else:
-            compares = options.priority == "interactive"
+            # Only images that were executed compare: a canary has kept nothing yet, and the
+            # stable version much.
+            compares = options.priority == "interactive" and answer.reuse in (None, "miss")
             self._note_answer(choice, _latency_s(answer) if compares else None)
         self._shadows.offer(live, upload, answer)
         return live, answer

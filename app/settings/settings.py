@@ -17,7 +17,7 @@ from app.batching.policy import BatchPolicy
 from app.drift.policy import DriftPolicy
 from app.errors import KeysFileError
 from app.imaging.decoder import ImagingPolicy
-from app.inference.policy import RequestPolicy
+from app.inference.policy import RequestPolicy, ReusePolicy
 from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.runtime.policy import EnginePolicy, parse_devices
@@ -178,6 +178,18 @@ class Settings(BaseSettings):
     max_images_per_request: int = Field(
         64, ge=1, description="Most files in one request to /v1/classify/batch."
     )
+    coalesce: bool = Field(
+        False,
+        description="Whether identical images that are under way at one time are executed once, "
+        "for all who wait. Off, so that a load test with one image measures the server.",
+    )
+    cache_bytes: int = Field(
+        0,
+        ge=0,
+        description="What kept results may take, all versions together, bytes; 0: none are kept. "
+        "An image whose every pixel, as the network takes it, was seen before by the same version "
+        "is answered from it. An entry takes about 500 bytes more than its pixels.",
+    )
     shutdown_grace_s: float = Field(
         0,
         ge=0,
@@ -282,6 +294,10 @@ class Settings(BaseSettings):
             max_images_per_request=self.max_images_per_request,
             sticky_header=self.sticky_header.lower().encode("ascii"),
         )
+
+    def reuse_policy(self) -> ReusePolicy:
+        """What is not computed again."""
+        return ReusePolicy(coalesces=self.coalesce, cache_bytes=self.cache_bytes)
 
     def canary_thresholds(self) -> dict[str, Any]:
         """What ends a canary where nobody says otherwise, as fields of a ``CanaryPlan``."""

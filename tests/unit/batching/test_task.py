@@ -86,3 +86,20 @@ async def test_cancelling_the_caller_cancels_the_task() -> None:
 )
 async def test_a_deadline_expires(deadline_s: float | None, has_expired: bool) -> None:
     assert new_task(deadline_s=deadline_s).has_expired(10.0) == has_expired
+
+
+@pytest.mark.parametrize("outcome", [RESULT, ExecutionError("no")], ids=["scores", "an error"])
+async def test_who_asked_is_told_the_outcome(outcome: TaskResult | Exception) -> None:
+    task = new_task()
+    told = asyncio.get_running_loop().create_future()
+    task.when_done(told.set_result)
+    task.answer(outcome)
+    assert await told is outcome
+
+
+async def test_who_asked_is_told_of_a_cancellation_as_of_no_outcome() -> None:
+    task = new_task()
+    told = asyncio.get_running_loop().create_future()
+    task.when_done(told.set_result)
+    task.cancel()
+    assert await told is None
