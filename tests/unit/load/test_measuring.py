@@ -4,62 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from time import perf_counter
 
 import pytest
 
 from app.load.alarm import Alarm
-from app.load.connection import Address
 from app.load.measuring import Window, run_closed, run_open
 from app.load.recorder import LOST, NOT_CONNECTED, NOT_SENT, UNANSWERED
+from tests.unit.load.peer import ANSWER, REQUEST, serving
 
-REQUEST = b"GET / HTTP/1.1\r\n\r\n"
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
 SHORT = Window(seconds=0.1, warm_up_s=0.02, answer_wait_s=0.05)
 
 pytestmark = pytest.mark.timeout(20)
-
-
-@dataclass
-class Peer:
-    """A server of one fixed answer; None: it never answers; empty: it closes instead."""
-
-    answer: bytes | None
-    requests: int = 0
-    connections: int = 0
-    address: Address = field(init=False)
-    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
-    was_left: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while True:
-                await reader.readuntil(b"\r\n\r\n")
-                self.requests += 1
-                self.was_asked.set()
-                if self.answer is not None:
-                    writer.write(self.answer)
-                if self.answer == b"":
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self.was_left.set()
-            writer.close()
-
-
-@asynccontextmanager
-async def serving(answer: bytes | None) -> AsyncIterator[Peer]:
-    peer = Peer(answer)
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
-    peer.address = Address("127.0.0.1", server.sockets[0].getsockname()[1])
-    async with server:
-        yield peer
 
 
 @pytest.mark.parametrize("answer", [ANSWER, CHUNKS])
