@@ -8,15 +8,13 @@ the service.
 ``servers``
     A server as a process: start, readiness, pause, stop, the end of its log.
 ``load``
-    The closed-loop load generator, a process of its own.
+    The load generator of ``app.load``, a process of its own.
 ``pictures``
     The images that are sent, made by code.
 ``agreement``
     That both servers give the same answers.
 ``saved_model``
     The published network in the form that the peer reads.
-``counters``
-    Keraserve's own ``/metrics``, as differences.
 ``processors``
     CPU time of a process and of the whole machine, and what the machine is.
 ``report``

@@ -33,12 +33,12 @@ from uvicorn.server import ServerState
 from app.artifacts.manifest import Manifest
 from app.artifacts.samples import read_samples
 from app.lifecycle import Lifecycle
+from app.load.requests import image_request
 from app.logging import configure_logging
 from app.main import create_app
 from app.runtime.policy import EnginePolicy
 from app.settings import Settings
 from app.types import EngineInfo, ImageArray, ScoreArray
-from benchmarks.load.http import multipart_request
 from benchmarks.pictures import write_pictures
 from benchmarks.processors import machine_line
 from benchmarks.servers import ROOT
@@ -162,14 +162,8 @@ async def run(options: argparse.Namespace) -> None:
 def make_requests(options: argparse.Namespace) -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder))
-        contents = [path.read_bytes() for path in sorted(Path(folder).glob("*.png"))]
-    contents = contents[: options.group]
-    if options.content == "multipart":
-        return [multipart_request("h", "/v1/classify", "a.png", content) for content in contents]
-    head = "POST /v1/classify HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\n"
-    return [
-        f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content for content in contents
-    ]
+        pictures = sorted(Path(folder).glob("*.png"))[: options.group]
+        return [image_request(path, "h", "/v1/classify", options.content) for path in pictures]
 
 
 async def measure(bench: Bench, requests: list[bytes], options: argparse.Namespace) -> None:

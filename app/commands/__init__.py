@@ -6,6 +6,8 @@
     Measures what suits a model on this machine.
 ``admin``
     ``models load``, ``unload``, ``rollback``, …: orders to a running server.
+``bench``
+    Measures a running server.
 ``export``
     ``models export``: a version once more, for hosts without a GPU.
 ``store``

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.load.counters import Spent, parse_totals, spent
 from benchmarks.comparison import Comparison, Run
-from benchmarks.counters import Spent, parse_totals, spent
 from benchmarks.load.measurement import Measurement
 from benchmarks.processors import parse_ps_time
 from benchmarks.report import Table, number, ratios, spread, tables
@@ -36,7 +36,14 @@ def measurement(clients: int, images_per_s: float, p50_ms: float, **changes: Any
         "images_per_s": images_per_s,
         "p50_ms": p50_ms,
         "p90_ms": p50_ms * 1.5,
+        "p95_ms": p50_ms * 1.7,
         "p99_ms": p50_ms * 2,
+        "offered_per_s": images_per_s,
+        "in_deadline_per_s": images_per_s,
+        "refused_p50_ms": math.nan,
+        "refused_p99_ms": math.nan,
+        "late_p99_ms": 0.0,
+        "max_outstanding": clients,
         "outcomes": {"200": int(images_per_s * 8)},
         "server_cores": 1.5,
         "event_loop_cores": 0.5,
