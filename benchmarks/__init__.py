@@ -8,7 +8,7 @@ the service.
 ``servers``
     A server as a process: start, readiness, pause, stop, the end of its log.
 ``load``
-    The closed-loop load generator, a process of its own.
+    The load generator of ``app.load``, a process of its own.
 ``pictures``
     The images that are sent, made by code.
 ``agreement``

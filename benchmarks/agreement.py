@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load.http import BOUNDARY, multipart_body
+from app.load.requests import BOUNDARY, multipart_body
 from benchmarks.servers import HOST, BenchmarkError, ServerProcess
 
 

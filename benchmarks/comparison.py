@@ -12,7 +12,7 @@ from benchmarks.agreement import Agreement, check_agreement
 from benchmarks.counters import Spent, parse_totals, spent
 from benchmarks.generator import generate_load
 from benchmarks.load.measurement import Measurement
-from benchmarks.processors import process_cpu_s
+from benchmarks.processors import process_tree_cpu_s
 from benchmarks.servers import BenchmarkError, ServerProcess, ServerSpec
 
 READY_TIMEOUT_S = 300.0
@@ -158,12 +158,12 @@ def _counted(server: ServerProcess) -> Iterator[list[Spent]]:
 def measure_idle(servers: list[ServerProcess], seconds: float) -> dict[str, float]:
     """Return the CPU seconds per second of servers that nobody asks anything."""
     time.sleep(_SETTLE_S)  # what follows a load, closing connections and the like, is no idling
-    before = [process_cpu_s(server.pid) for server in servers]
+    before = [process_tree_cpu_s(server.pid) for server in servers]
     began = time.perf_counter()
     time.sleep(seconds)
     duration_s = time.perf_counter() - began
     return {
-        server.spec.name: (process_cpu_s(server.pid) - cpu_s) / duration_s
+        server.spec.name: (process_tree_cpu_s(server.pid) - cpu_s) / duration_s
         for server, cpu_s in zip(servers, before, strict=True)
     }
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.load.requests import image_request
 from app.settings import Settings
-from benchmarks.load.http import multipart_request
 from benchmarks.servers import HOST, ServerSpec
 
 OURS = "keraserve"
@@ -88,7 +88,7 @@ class Work:
 
 def multipart(target: str) -> Callable[[Path], bytes]:
     """Return a maker of uploads as browsers and curl send them."""
-    return lambda file: multipart_request(HOST, target, file.name, file.read_bytes())
+    return lambda file: image_request(file, HOST, target, "multipart")
 
 
 def binary_tensor(shape: tuple[int, int, int]) -> Callable[[Path], bytes]:

@@ -54,10 +54,10 @@ class DirectClient:
             self._receive()
         head, self._received = self._received[:end].lower(), self._received[end + 4 :]
         status = int(head[9:12])
-        fields = dict(
-            (name.strip(), value.strip())
+        fields = {
+            name.strip(): value.strip()
             for name, _, value in (line.partition(b":") for line in head.split(b"\r\n")[1:])
-        )
+        }
         if fields.get(b"transfer-encoding") == b"chunked":
             return Answer(status, self._chunks())
         return Answer(status, self._take(int(fields.get(b"content-length", b"0"))))

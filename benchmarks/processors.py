@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -36,6 +37,55 @@ def process_cpu_s(pid: int) -> float:
     return _cpu_from_stat(pid, _PROC / str(pid) / "stat")
 
 
+def process_tree_cpu_s(pid: int) -> float:
+    """CPU seconds of a process and of all that descend from it, ended ones included.
+
+    An ended child counts once its parent has waited for it, which hands its time over. One whose
+    parent ended before it belongs to the tree no more.
+
+    Raises:
+        ProcessLookupError: No such process.
+    """
+    if not _PROC.is_dir():
+        return _tree_cpu_from_ps(pid)
+    found = {}  # parent and CPU seconds by process
+    for path in _PROC.glob("[0-9]*/stat"):
+        try:
+            fields = _stat_fields(int(path.parent.name), path)
+        except (ProcessLookupError, PermissionError):
+            continue
+        ticks = sum(int(field) for field in fields[11:15])  # its own, and of waited-for children
+        found[int(path.parent.name)] = (int(fields[1]), ticks / os.sysconf("SC_CLK_TCK"))
+    return sum_tree(pid, found)
+
+
+def sum_tree(pid: int, processes: Mapping[int, tuple[int, float]]) -> float:
+    """Return the CPU seconds of a process and its descendants.
+
+    Args:
+        pid: The root.
+        processes: Parent and CPU seconds by process.
+
+    Raises:
+        ProcessLookupError: The root is not among them.
+    """
+    if pid not in processes:
+        raise ProcessLookupError(f"process {pid} is gone")
+    tree, grown = {pid}, True
+    while grown:
+        children = {child for child, (parent, _) in processes.items() if parent in tree}
+        grown = not children <= tree
+        tree |= children
+    return sum(processes[member][1] for member in tree)
+
+
+def _tree_cpu_from_ps(pid: int) -> float:
+    command = ["ps", "-A", "-o", "pid=,ppid=,time="]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = (line.split() for line in text.splitlines())
+    return sum_tree(pid, {int(row[0]): (int(row[1]), parse_ps_time(row[2])) for row in rows})
+
+
 def main_thread_cpu_s(pid: int) -> float:
     """CPU seconds of a process's main thread, where Python servers run their event loop.
 
@@ -50,13 +100,17 @@ def main_thread_cpu_s(pid: int) -> float:
 
 
 def _cpu_from_stat(pid: int, path: Path) -> float:
+    fields = _stat_fields(pid, path)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat_fields(pid: int, path: Path) -> list[str]:
+    """Return the fields of proc(5) from the third on; utime and stime are at 11 and 12."""
     try:
         text = path.read_text()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ProcessLookupError) as error:
         raise ProcessLookupError(f"process {pid} is gone") from error
-    # The name in parentheses may hold spaces; utime and stime are fields 14 and 15 of proc(5).
-    fields = text.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return text.rpartition(")")[2].split()  # the name in parentheses may hold spaces
 
 
 def _process_cpu_from_ps(pid: int) -> float:

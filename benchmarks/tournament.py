@@ -24,6 +24,10 @@ from benchmarks.visits import Tournament, Visit
 START_TIMEOUT_S = 180.0
 LEAST_BFLOAT16_AGREEMENT = 0.99
 MEMORY_REQUESTS = 10_000
+CONNECTIONS = 8_192
+"""Most requests under way in an open loop. So many that the deadline passes first: a generator
+that stops sending would be the bound on the queue that some servers lack."""
+OPEN_WARM_UP_S = 1.0
 _PROBE_INTERVAL_S = 0.01
 _SETTLE_S = 2.0
 _SETTLE_TIMEOUT_S = 60.0
@@ -38,7 +42,7 @@ class Plan:
     Attributes:
         rounds: Visits to each contestant.
         seconds: Of each closed loop; its warm-up comes before.
-        open_seconds: Of each open loop; half a second of the same comes before.
+        open_seconds: Of each open loop; a second of the same comes before.
         warm_up_s: Of each closed loop.
         clients: Of the closed loops, ascending.
         multiples: Rates of the open loops, times the best closed loop, ascending; the last ones
@@ -167,7 +171,8 @@ class Visitor:
             rate = multiple * visit.capacity_per_s
             arguments = [*content, "--rate", f"{rate:.3f}"]
             arguments += ["--deadline-ms", str(plan.deadline_ms)]
-            load = run_generator(server, target, arguments, plan.open_seconds, 0.5)
+            arguments += ["--connections", str(CONNECTIONS)]
+            load = run_generator(server, target, arguments, plan.open_seconds, OPEN_WARM_UP_S)
             visit.open[multiple] = load
             self._tell(
                 f"{self._label(visit)}: {multiple:g} × capacity, {rate:,.0f}/s offered: "

@@ -28,7 +28,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),
-    frozenset({"app.artifacts", "app.access", "app.metrics", "app.logging"}),
+    frozenset({"app.artifacts", "app.access", "app.metrics", "app.logging", "app.load"}),
     frozenset({"app.json_file", "app.watching"}),
     frozenset({"app.types", "app.errors"}),
     frozenset({"app"}),  # app/__init__.py: the version number

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.load.recorder import LoadResult
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement(LoadResult):
     """One server under one load, once.
 
     Attributes:
-        clients: Clients in the closed loop.
-        seconds: Length of the window, without the warm-up.
-        images_per_s: Answers with status 200 per second.
-        p50_ms: Median from the request's first byte to the answer's last; p90 and p99 likewise.
-        outcomes: Answers by status, and lost connections.
-        server_cores: CPU seconds per second of the server, all its threads.
-        event_loop_cores: The part of it in the main thread: HTTP and whatever else the event loop
-            does itself; NaN where unknown.
+        clients: Clients in the closed loop; 0 in an open loop.
+        server_cores: CPU seconds per second of the server: all threads, all its child processes.
+        event_loop_cores: The part of it in the main thread of its first process: HTTP and whatever
+            else the event loop does itself; NaN where unknown.
         generator_cores: The same of the load generator; near 1 it would be the bottleneck.
         other_cores: The same of everything else on the machine; NaN where unknown.
     """
 
     clients: int
-    seconds: float
-    images_per_s: float
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    outcomes: dict[str, int]
     server_cores: float
     event_loop_cores: float
     generator_cores: float
@@ -46,7 +38,7 @@ class Measurement:
 
     @property
     def failed(self) -> int:
-        """Answers other than 200, and lost connections."""
+        """Answers other than 200, and requests without an answer."""
         return sum(count for outcome, count in self.outcomes.items() if outcome != "200")
 
     def _per_image_ms(self, cores: float) -> float:

@@ -36,7 +36,7 @@ OUTPUT = ROOT / "benchmarks"
 MODELS = ("cifar10", "fashion_mnist")
 CLIENTS = (1, 8, 64, 256)
 MULTIPLES = (0.2, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
-DEADLINE_MS = 1000.0
+DEADLINE_MS = 500.0
 
 
 def parse_options() -> argparse.Namespace:
@@ -125,7 +125,7 @@ def facts(options: argparse.Namespace, plan: Plan, works: Iterable[Work]) -> lis
         f"{' (`make bench-peers`)' if not sys.argv[1:] else ''}",
         f"Served: {served}",
         f"{plan.rounds} rounds; closed loops of {plan.seconds:g} s after {plan.warm_up_s:g} s of "
-        f"warm-up, open loops of {plan.open_seconds:g} s after 0.5 s; an answer counts there "
+        f"warm-up, open loops of {plan.open_seconds:g} s after 1 s, Poisson arrivals; an answer counts there "
         f"within {plan.deadline_ms:g} ms",
     ]
 
