@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from benchmarks.entry_list import DEFAULT, PEER_NAMES, TENSORFLOW
-from benchmarks.load.measurement import Measurement
 from benchmarks.report import Spread, number, spread
 from benchmarks.visits import Tournament, Visit
 
@@ -54,80 +54,79 @@ class Goal:
 
 def goals(tournament: Tournament) -> list[Goal]:
     """Return all of them, in the order of the issue that set them."""
-    default = tournament.of(MODEL, DEFAULT)
+    return [*_against_peers(tournament), *_alone(tournament.of(MODEL, DEFAULT))]
+
+
+def _against_peers(tournament: Tournament) -> list[Goal]:
+    many = f"{MANY} clients"
     return [
-        _against_best(
-            tournament, "64 clients: images/s", DEFAULT, MANY, "images_per_s", 2.0, at_least=True
-        ),
+        _against_best(tournament, f"{many}: images/s", DEFAULT, _Figure(MANY, "images_per_s"), 2.0),
         _against_best(
             tournament,
-            "64 clients, TensorFlow float32: images/s",
+            f"{many}, TensorFlow float32: images/s",
             TENSORFLOW,
-            MANY,
-            "images_per_s",
+            _Figure(MANY, "images_per_s"),
             1.15,
-            at_least=True,
         ),
-        _against_best(tournament, "1 client: p50", DEFAULT, 1, "p50_ms", 0.25, at_least=False),
-        _against_best(tournament, "64 clients: p99", DEFAULT, MANY, "p99_ms", 0.6, at_least=False),
+        _against_best(tournament, "1 client: p50", DEFAULT, _Figure(1, "p50_ms"), 0.25),
+        _against_best(tournament, f"{many}: p99", DEFAULT, _Figure(MANY, "p99_ms"), 0.6),
+    ]
+
+
+def _alone(visits: list[Visit]) -> list[Goal]:
+    def over(value: Callable[[Visit], float]) -> Spread:
+        return spread(found for found in map(value, visits) if not math.isnan(found))
+
+    def overload(figure: str) -> Callable[[Visit], float]:
+        return lambda visit: _known(getattr(visit.open.get(OVERLOAD), figure, None))
+
+    to_bound = over(lambda v: v.closed[MANY].images_per_s / _known(v.bound_per_s))
+    in_time = over(lambda v: overload("in_deadline_per_s")(v) / v.capacity_per_s)
+    idle = over(lambda v: _known(v.idle_cores) * 100)
+    memory = over(lambda v: _known(v.memory_10k_mib))
+    return [
         Goal(
-            "64 clients: images/s against the bound",
-            0.80,
-            True,
-            _over(default, lambda v: v.closed[MANY].images_per_s / _known(v.bound_per_s)),
+            f"{MANY} clients: images/s against the bound",
+            *(0.80, True, to_bound),
             remark="decode and execute in one process, no HTTP",
         ),
         Goal(
             "open loop at 3 × capacity: answers in time per second, against the peak",
-            0.90,
-            True,
-            _over(
-                default,
-                lambda v: _figure(v.open.get(OVERLOAD), "in_deadline_per_s") / v.capacity_per_s,
-            ),
+            *(0.90, True, in_time),
             remark="the peak is the best closed loop of the same visit",
         ),
         Goal(
             "there, refused requests: p99 of the time to the 429",
-            10,
-            False,
-            _over(default, lambda v: _figure(v.open.get(OVERLOAD), "refused_p99_ms")),
-            " ms",
+            *(10, False, over(overload("refused_p99_ms")), " ms"),
         ),
         Goal(
             "process start to first answered classification",
-            2.5,
-            False,
-            _over(default, lambda v: v.first_answer_s),
-            " s",
+            *(2.5, False, over(lambda v: v.first_answer_s), " s"),
         ),
         Goal(
             "memory after 10,000 requests",
-            350,
-            False,
-            _over(default, lambda v: _known(v.memory_10k_mib)),
-            " MiB",
-            "proportional set size",
+            *(350, False, memory, " MiB", "proportional set size"),
         ),
-        Goal(
-            "idle CPU, of a core",
-            1,
-            False,
-            spread(v.idle_cores * 100 for v in default if v.idle_cores is not None),
-            " %",
-        ),
+        Goal("idle CPU, of a core", 1, False, idle, " %"),
         Goal(
             "1 client: server's overhead beyond decode and execute",
-            1,
-            False,
-            _over(default, lambda v: _known(v.overhead_ms)),
-            " ms",
-            "as the client sees it",
+            *(1, False, over(lambda v: _known(v.overhead_ms)), " ms", "as the client sees it"),
         ),
     ]
 
 
-def best_peer(tournament: Tournament, clients: int, figure: str, *, at_least: bool) -> str | None:
+class _Figure(NamedTuple):
+    clients: int
+    name: str
+
+    @property
+    def is_better_high(self) -> bool:
+        return self.name == "images_per_s"
+
+
+def best_peer(
+    tournament: Tournament, clients: int, figure: str, *, is_better_high: bool
+) -> str | None:
     """Return the peer with the best median of a figure; None if there is none."""
     found = {
         name: tournament.closed(MODEL, name, clients, figure).middle
@@ -137,41 +136,25 @@ def best_peer(tournament: Tournament, clients: int, figure: str, *, at_least: bo
     known = {name: value for name, value in found.items() if not math.isnan(value)}
     if not known:
         return None
-    return (max if at_least else min)(known, key=lambda name: known[name])
+    return (max if is_better_high else min)(known, key=lambda name: known[name])
 
 
 def _against_best(
-    tournament: Tournament,
-    what: str,
-    ours: str,
-    clients: int,
-    figure: str,
-    limit: float,
-    *,
-    at_least: bool,
+    tournament: Tournament, what: str, ours: str, figure: _Figure, limit: float
 ) -> Goal:
-    peer = best_peer(tournament, clients, figure, at_least=at_least)
+    better = figure.is_better_high
+    clients, name = figure
+    peer = best_peer(tournament, clients, name, is_better_high=better)
     if peer is None:
-        return Goal(what, limit, at_least, spread([]), " ×", "no peer was measured")
+        return Goal(what, limit, better, spread([]), " ×", "no peer was measured")
     theirs = {visit.round: visit for visit in tournament.of(MODEL, peer)}
     ratios = [
-        getattr(visit.closed[clients], figure)
-        / getattr(theirs[visit.round].closed[clients], figure)
+        getattr(visit.closed[clients], name) / getattr(theirs[visit.round].closed[clients], name)
         for visit in tournament.of(MODEL, ours)
         if visit.round in theirs
     ]
-    return Goal(what, limit, at_least, spread(ratios), " ×", f"against {peer}, the best peer there")
-
-
-def _over(visits: Iterable[Visit], value: Callable[[Visit], float]) -> Spread:
-    known = (value(visit) for visit in visits)
-    return spread(found for found in known if not math.isnan(found))
+    return Goal(what, limit, better, spread(ratios), " ×", f"against {peer}, the best peer there")
 
 
 def _known(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _figure(load: Measurement | None, name: str) -> float:
-    value = None if load is None else getattr(load, name)
-    return math.nan if value is None else float(value)

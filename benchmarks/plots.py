@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.entry_list import (
     BENTOML,
@@ -26,7 +25,7 @@ from benchmarks.entry_list import (
     TRITON_TENSORS,
 )
 from benchmarks.report import Spread
-from benchmarks.visits import Tournament
+from benchmarks.visits import TITLES, Tournament
 
 # Okabe and Ito's colours, which colour-blind people can tell apart; ours are one family.
 STYLES: dict[str, dict[str, Any]] = {
@@ -40,7 +39,7 @@ STYLES: dict[str, dict[str, Any]] = {
     TRITON_TENSORS: {"color": "#009E73", "marker": "P"},
     TRITON_FILES: {"color": "#009E73", "marker": "X", "linestyle": "--"},
 }
-_RC = {
+_RC: Any = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "savefig.facecolor": "white",
@@ -63,7 +62,7 @@ def draw(tournament: Tournament, folder: Path) -> dict[str, str]:
     drawn: dict[str, str] = {}
     with plt.rc_context(_RC):
         for model in tournament.models:
-            title = model.replace("_", " ")
+            title = TITLES.get(model, model)
             for name, make, text in (
                 ("throughput", _throughput, "images per second by number of clients"),
                 ("latency", _latency, "latency by number of clients"),
@@ -120,7 +119,7 @@ def _throughput(tournament: Tournament, model: str) -> Any:
     _lines_by_clients(axes, tournament, model, "images_per_s", "linear")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_title(f"{model}: images per second", loc="left")
+    axes.set_title(f"{TITLES.get(model, model)}: images per second", loc="left")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return figure
 
@@ -129,7 +128,7 @@ def _latency(tournament: Tournament, model: str) -> Any:
     figure, both = plt.subplots(1, 2, figsize=(11.5, 4.8), sharey=True)
     for axes, name, title in zip(both, ("p50_ms", "p99_ms"), ("p50", "p99"), strict=True):
         _lines_by_clients(axes, tournament, model, name, "log")
-        axes.set_title(f"{model}: {title}, ms", loc="left")
+        axes.set_title(f"{TITLES.get(model, model)}: {title}, ms", loc="left")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     both[1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     figure.tight_layout()
@@ -147,13 +146,13 @@ def _overload(tournament: Tournament, model: str) -> Any:
         offered = [tournament.open(model, name, m, "offered_per_s").middle for m in multiples]
         _line(absolute, name, [(x, s) for x, (_, s) in zip(offered, found, strict=True)])
         _line(relative, name, [(m, _scaled(s, capacity)) for m, s in found])
-    number: Callable[..., str] = lambda value, _: f"{value:,.0f}"  # noqa: E731
-    for axis in (absolute.xaxis, absolute.yaxis):
-        axis.set_major_formatter(FuncFormatter(number))
     absolute.set_xscale("log")
-    absolute.minorticks_off()
+    absolute.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    absolute.xaxis.set_minor_locator(NullLocator())
+    for axis in (absolute.xaxis, absolute.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     absolute.set_xlabel("requests offered per second")
-    absolute.set_title(f"{model}: answers in time per second", loc="left")
+    absolute.set_title(f"{TITLES.get(model, model)}: answers in time per second", loc="left")
     relative.axhline(1.0, color="#999999", linewidth=1)
     relative.set_xlabel("requests offered, as a multiple of the server's capacity")
     relative.set_title("the same, as a share of its capacity", loc="left")

@@ -6,9 +6,8 @@ import math
 
 from benchmarks.must_show import goals
 from benchmarks.report import Table, number
-from benchmarks.visits import Tournament
+from benchmarks.visits import TITLES, Tournament
 
-TITLES = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
 _BUSY_CORES = 0.15
 _HEAD = """\
 # Results

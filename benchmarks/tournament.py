@@ -141,7 +141,7 @@ class Visitor:
             if not load.images_per_s:
                 raise BenchmarkError(f"{contestant.name} classified nothing: {load.outcomes}")
             visit.closed[clients] = load
-            self._tell(f"{self._label(visit)}: {clients} clients: {described(load)}")
+            self._tell(f"{self._label(visit)}: {plural(clients)}: {described(load)}")
 
     def _top_up(
         self, contestant: Contestant, server: ServerProcess, visit: Visit, content: list[str]
@@ -207,6 +207,11 @@ class Visitor:
 
     def _label(self, visit: Visit) -> str:
         return f"{visit.model}, round {visit.round}/{self._plan.rounds}, {visit.contestant}"
+
+
+def plural(clients: int) -> str:
+    """Return ``1 client`` or ``64 clients``."""
+    return "1 client" if clients == 1 else f"{clients} clients"
 
 
 def described(load: Measurement) -> str:
@@ -277,7 +282,8 @@ def overhead_ms(server: ServerProcess, requests: list[bytes]) -> float:
             waited_ms = (time.perf_counter() - began) * 1e3
             timing: dict[str, Any] = json.loads(answer.body)["timing"]
             found.append(waited_ms - timing["decode_ms"] - timing["execute_ms"])
-    return median(found[len(found) // 3 :])  # the first third warms up
+    found_ms: float = median(found[len(found) // 3 :])  # the first third warms up
+    return found_ms
 
 
 def idle_cores(server: ServerProcess, seconds: float) -> float:

@@ -11,6 +11,8 @@ from typing import Any
 from benchmarks.load.measurement import Measurement
 from benchmarks.report import Spread, spread
 
+TITLES = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
+
 
 @dataclass(slots=True)
 class Visit:

@@ -124,9 +124,9 @@ def facts(options: argparse.Namespace, plan: Plan, works: Iterable[Work]) -> lis
         f"Date: {datetime.now(UTC):%Y-%m-%d}; command: `{command}`"
         f"{' (`make bench-peers`)' if not sys.argv[1:] else ''}",
         f"Served: {served}",
-        f"{plan.rounds} rounds; closed loops of {plan.seconds:g} s after {plan.warm_up_s:g} s of "
-        f"warm-up, open loops of {plan.open_seconds:g} s after 1 s, Poisson arrivals; an answer counts there "
-        f"within {plan.deadline_ms:g} ms",
+        f"Rounds: {plan.rounds}; closed loops of {plan.seconds:g} s after {plan.warm_up_s:g} s of "
+        f"warm-up, open loops of {plan.open_seconds:.2g} s after 1 s with Poisson arrivals, where "
+        f"an answer counts within {plan.deadline_ms:g} ms",
     ]
 
 

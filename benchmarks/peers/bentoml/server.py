@@ -6,6 +6,7 @@ when it starts, so they are no strings here.
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def main() -> None:
     }
     os.environ.update({f"{_PREFIX}{name}": str(value) for name, value in values.items()})
     command = [
-        *(str(Path(os.sys.executable).with_name("bentoml")), "serve"),
+        *(str(Path(sys.executable).with_name("bentoml")), "serve"),
         f"{__spec__.name}:Classifier",
         *("--host", options.host, "--port", str(options.port)),
         "--production",

@@ -43,7 +43,8 @@ class Classifier:
 
     async def __call__(self, request: Request) -> Response:
         async with request.form() as form:
-            content = await form["file"].read()
+            file: Any = form["file"]
+            content = await file.read()
         best = await self._predict(self._network.decode(content))
         return Response(json.dumps({"predictions": best}), media_type="application/json")
 
@@ -61,7 +62,8 @@ def main() -> None:
             include_dashboard=False, log_to_driver=True, configure_logging=True, _temp_dir=folder
         )
         serve.start(http_options=HTTPOptions(host=options.host, port=options.port))
-        deployment: Any = Classifier.options(
+        configurable: Any = Classifier
+        deployment = configurable.options(
             num_replicas=options.replicas,
             max_ongoing_requests=4096,
             ray_actor_options={"num_cpus": options.cpus},
