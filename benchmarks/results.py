@@ -36,9 +36,8 @@ def results(tournament: Tournament, plots: dict[str, str], notes: str) -> str:
         blocks += [f"![{title}]({file})" for file, title in plots.items() if model in file]
         blocks += [table.as_markdown() for table in _tables(tournament, model)]
     blocks += ["## How each was started", _commands(tournament)]
-    if tournament.failures:
-        reasons = (f"- {name}: {reason}" for name, reason in tournament.failures.items())
-        blocks += ["## Left out", "\n".join(reasons)]
+    if reasons := _left_out(tournament):
+        blocks += ["## Left out", "\n".join(f"- {reason}" for reason in reasons)]
     return "\n\n".join(block.rstrip() for block in blocks) + "\n"
 
 
@@ -57,6 +56,17 @@ def _facts(tournament: Tournament) -> list[str]:
             "figures as ratios at best"
         )
     return lines
+
+
+def _left_out(tournament: Tournament) -> list[str]:
+    reasons = [f"{name}: {reason}" for name, reason in tournament.failures.items()]
+    reasons += [
+        f"{visit.contestant}, {TITLES.get(visit.model, visit.model)}, round {visit.round}: open "
+        f"loops above {max(visit.open, default=0):g} × its capacity: {visit.broke}"
+        for visit in tournament.visits
+        if visit.broke
+    ]
+    return [" ".join(reason.split()) for reason in reasons]
 
 
 def _goal_table(tournament: Tournament) -> str:

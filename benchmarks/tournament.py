@@ -128,7 +128,11 @@ class Visitor:
             visit.idle_cores = idle_cores(server, self._plan.idle_s)
         opens = visit.round <= self._plan.open_rounds.get(visit.model, 0)
         if contestant.has_open_loop and opens:
-            self._open_loops(contestant, server, visit, content, requests[0])
+            try:
+                self._open_loops(contestant, server, visit, content, requests[0])
+            except BenchmarkError as error:  # what was measured before it stays
+                visit.broke = str(error)
+                self._tell(f"{self._label(visit)}: no further open loops: {error}")
 
     def _closed_loops(
         self, contestant: Contestant, server: ServerProcess, visit: Visit, content: list[str]

@@ -35,6 +35,7 @@ class Visit:
             the answer tells them, median; only of Keraserve.
         bound_per_s: Decoding and executing in one process without HTTP, images/s; only of
             Keraserve's engines.
+        broke: Why not all open loops were measured; empty if they were.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Visit:
     idle_cores: float | None = None
     overhead_ms: float | None = None
     bound_per_s: float | None = None
+    broke: str = ""
 
     @property
     def capacity_per_s(self) -> float:
