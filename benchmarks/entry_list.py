@@ -67,7 +67,9 @@ def enter(name: str, work: Work, python: Path) -> Contestant:
         TENSORFLOW: lambda: keraserve(
             TENSORFLOW, work, {"engine": "tensorflow"}, has_open_loop=False, engine="tensorflow"
         ),
-        HANDWRITTEN: lambda: peer(HANDWRITTEN, work, "handwritten", python, (), "/health"),
+        HANDWRITTEN: lambda: peer(
+            HANDWRITTEN, work, "handwritten", python, ("--window-ms", "1", "--drain"), "/health"
+        ),
         LITSERVE: lambda: peer(LITSERVE, work, "litserve", python, (), "/health"),
         BENTOML: lambda: peer(BENTOML, work, "bentoml", python, (), "/readyz"),
         RAY_SERVE: lambda: with_variables(

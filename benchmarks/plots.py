@@ -93,7 +93,7 @@ def _client_axis(axes: Any, clients: list[int]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(clients, [str(n) for n in clients])
     axes.minorticks_off()
-    axes.set_xlabel("clients, each sending its next request when answered")
+    axes.set_xlabel("clients in a closed loop")
 
 
 def _clients(tournament: Tournament, model: str) -> list[int]:

@@ -48,7 +48,7 @@ class Classifier(ls.LitAPI):
 
 def main() -> None:
     parser = option_parser(__doc__)
-    parser.add_argument("--window-ms", type=float, default=5.0, help="batch_timeout")
+    parser.add_argument("--window-ms", type=float, default=1.0, help="batch_timeout")
     parser.add_argument("--workers", type=int, default=1, help="workers_per_device")
     parser.add_argument("--api-servers", type=int, default=1, help="num_api_servers")
     options = parser.parse_args()

@@ -51,7 +51,7 @@ class Classifier:
 
 def main() -> None:
     parser = option_parser(__doc__)
-    parser.add_argument("--window-ms", type=float, default=5.0, help="batch_wait_timeout_s")
+    parser.add_argument("--window-ms", type=float, default=1.0, help="batch_wait_timeout_s")
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--cpus", type=float, default=1.0, help="that a replica reserves")
     options = parser.parse_args()
