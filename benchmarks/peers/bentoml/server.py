@@ -18,7 +18,7 @@ from benchmarks.peers.network import Network, option_parser
 _PREFIX = "BENCHMARK_BENTOML_"
 _MAX_BATCH_SIZE = int(os.environ.get(f"{_PREFIX}MAX_BATCH_SIZE", "64"))
 _MAX_LATENCY_MS = int(os.environ.get(f"{_PREFIX}MAX_LATENCY_MS", "10000"))
-_WORKERS = int(os.environ.get(f"{_PREFIX}WORKERS", "1"))
+_WORKERS = int(os.environ.get(f"{_PREFIX}WORKERS", "2"))
 _SAVED_MODEL = Path(os.environ.get(f"{_PREFIX}SAVED_MODEL", ""))
 _THREADS = int(os.environ.get(f"{_PREFIX}THREADS", "0"))
 
@@ -46,7 +46,7 @@ class Classifier:
 
 def main() -> None:
     parser = option_parser(__doc__)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--max-latency-ms", type=int, default=10_000)
     options = parser.parse_args()
     values = {
