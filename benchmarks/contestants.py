@@ -40,6 +40,9 @@ class Contestant:
         read_label: The best label from the body of an answer and the labels of the model.
         is_multipart: Its requests are what the load generator makes itself.
         has_open_loop: It is measured at fixed rates, too.
+        overload_options: Added to its command for the open loops, for which it is started once
+            more: limits that its documentation has for overload, and that would refuse requests of
+            the closed loops.
         is_bfloat16: It computes in bfloat16, so that borderline pictures may go another way.
         engine: Engine of Keraserve whose bound is measured, too; empty: none.
         environment: Folder of ``benchmarks/peers`` whose pins it runs on; None: this project's.
@@ -50,6 +53,7 @@ class Contestant:
     read_label: Callable[[bytes, Labels], str]
     is_multipart: bool = True
     has_open_loop: bool = True
+    overload_options: tuple[str, ...] = ()
     is_bfloat16: bool = False
     engine: str = ""
     environment: str | None = None

@@ -38,6 +38,10 @@ MAIN_PACKAGES = {
     TRITON_TENSORS: ("nvidia-pytriton", "tensorflow-cpu"),
     TRITON_FILES: ("nvidia-pytriton", "tensorflow-cpu", "pillow"),
 }
+QUEUE_TIMEOUT_MS = 300
+"""Longest wait in a peer's queue, in the open loops alone: of the 500 ms that an answer may take,
+what executing two batches leaves."""
+
 # "Enable High Throughput on Ray Serve"; nothing has to drain when the benchmark stops it.
 RAY_ENVIRONMENT = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -70,13 +74,25 @@ def enter(name: str, work: Work, python: Path) -> Contestant:
         HANDWRITTEN: lambda: peer(
             HANDWRITTEN, work, "handwritten", python, ("--window-ms", "1", "--drain"), "/health"
         ),
-        LITSERVE: lambda: peer(LITSERVE, work, "litserve", python, (), "/health"),
-        BENTOML: lambda: peer(BENTOML, work, "bentoml", python, (), "/readyz"),
+        LITSERVE: lambda: replace(
+            peer(LITSERVE, work, "litserve", python, (), "/health"),
+            overload_options=("--timeout-s", f"{QUEUE_TIMEOUT_MS / 1e3}"),
+        ),
+        BENTOML: lambda: replace(
+            peer(BENTOML, work, "bentoml", python, (), "/readyz"),
+            overload_options=("--max-latency-ms", f"{QUEUE_TIMEOUT_MS}"),
+        ),
         RAY_SERVE: lambda: with_variables(
             peer(RAY_SERVE, work, "ray_serve", python, (), "/-/healthz"), RAY_ENVIRONMENT
         ),
-        TRITON_TENSORS: lambda: triton(TRITON_TENSORS, work, python, ()),
-        TRITON_FILES: lambda: triton(TRITON_FILES, work, python, ("--encoded",)),
+        TRITON_TENSORS: lambda: replace(
+            triton(TRITON_TENSORS, work, python, ()),
+            overload_options=("--timeout-ms", f"{QUEUE_TIMEOUT_MS}"),
+        ),
+        TRITON_FILES: lambda: replace(
+            triton(TRITON_FILES, work, python, ("--encoded",)),
+            overload_options=("--timeout-ms", f"{QUEUE_TIMEOUT_MS}"),
+        ),
     }
     return makers[name]()
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -111,6 +111,13 @@ class Visitor:
                 f"{agreeing}/{len(self._files)} labels agree"
             )
             self._measure(contestant, server, visit, requests)
+            if not contestant.overload_options:
+                self._overload(contestant, server, visit, requests)
+        if contestant.overload_options and self._opens(visit):
+            options = contestant.overload_options
+            spec = replace(contestant.spec, command=(*contestant.spec.command, *options))
+            with ServerProcess(spec, self._plan.folder) as server:
+                self._overload(contestant, server, visit, requests)
         return visit
 
     def _measure(
@@ -126,13 +133,20 @@ class Visitor:
             visit.memory_10k_mib = process_tree.memory_mib(server.pids)
         if visit.round == 1 and self._plan.idle_s:
             visit.idle_cores = idle_cores(server, self._plan.idle_s)
-        opens = visit.round <= self._plan.open_rounds.get(visit.model, 0)
-        if contestant.has_open_loop and opens:
-            try:
-                self._open_loops(contestant, server, visit, content, requests[0])
-            except BenchmarkError as error:  # what was measured before it stays
-                visit.broke = str(error)
-                self._tell(f"{self._label(visit)}: no further open loops: {error}")
+
+    def _overload(
+        self, contestant: Contestant, server: ServerProcess, visit: Visit, requests: list[bytes]
+    ) -> None:
+        if not (contestant.has_open_loop and self._opens(visit)):
+            return
+        try:
+            wait_for_answer(server, requests[0])
+            ask_all(server, requests)
+            content = self._content(contestant, requests)
+            self._open_loops(contestant, server, visit, content, requests[0])
+        except BenchmarkError as error:  # what was measured before it stays
+            visit.broke = str(error)
+            self._tell(f"{self._label(visit)}: no further open loops: {error}")
 
     def _closed_loops(
         self, contestant: Contestant, server: ServerProcess, visit: Visit, content: list[str]
@@ -208,6 +222,9 @@ class Visitor:
                 f"{len(labels) - same} of {len(labels)} pictures: it does not do the same work"
             )
         return same
+
+    def _opens(self, visit: Visit) -> bool:
+        return visit.round <= self._plan.open_rounds.get(visit.model, 0)
 
     def _label(self, visit: Visit) -> str:
         return f"{visit.model}, round {visit.round}/{self._plan.rounds}, {visit.contestant}"

@@ -42,7 +42,7 @@ DEADLINE_MS = 500.0
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=2.5, help="of each closed loop")
     parser.add_argument(
         "--only", type=_list, default=NAMES, help=f"contestants, out of {', '.join(NAMES)}"
     )
@@ -85,7 +85,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return Plan(
         rounds=1 if options.quick else options.rounds,
         seconds=seconds,
-        open_seconds=seconds * 2 / 3,
+        open_seconds=seconds * 0.6,
         warm_up_s=min(0.7, seconds),
         clients=CLIENTS,
         multiples=MULTIPLES,

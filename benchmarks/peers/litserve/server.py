@@ -50,6 +50,7 @@ def main() -> None:
     parser = option_parser(__doc__)
     parser.add_argument("--window-ms", type=float, default=1.0, help="batch_timeout")
     parser.add_argument("--workers", type=int, default=1, help="workers_per_device")
+    parser.add_argument("--timeout-s", type=float, default=30.0, help="timeout, in its queue")
     parser.add_argument("--api-servers", type=int, default=1, help="num_api_servers")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -60,7 +61,9 @@ def main() -> None:
         batch_timeout=options.window_ms / 1e3,
         api_path="/classify",
     )
-    server = ls.LitServer(api, accelerator="cpu", workers_per_device=options.workers)
+    server = ls.LitServer(
+        api, accelerator="cpu", workers_per_device=options.workers, timeout=options.timeout_s
+    )
     server.run(
         host=options.host,
         port=options.port,

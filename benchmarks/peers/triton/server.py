@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
+from pytriton.model_config.common import QueuePolicy, TimeoutAction
 from pytriton.triton import Triton, TritonConfig
 
 from benchmarks.peers.network import Network, option_parser
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--encoded", action="store_true", help="take files, decode them here")
     parser.add_argument("--instances", type=int, default=1, help="of the function, in threads")
     parser.add_argument("--window-us", type=int, default=0, help="max_queue_delay_microseconds")
+    parser.add_argument("--timeout-ms", type=int, default=0, help="in its queue; 0: none")
     parser.add_argument("--http-threads", type=int, default=8, help="Triton's default is 8")
     options = parser.parse_args()
     network = Network(options.saved_model, options.threads)
@@ -72,7 +74,13 @@ def main() -> None:
             outputs=[Tensor(name="scores", dtype=np.float32, shape=(len(network.labels),))],
             config=ModelConfig(
                 max_batch_size=options.max_batch_size,
-                batcher=DynamicBatcher(max_queue_delay_microseconds=options.window_us),
+                batcher=DynamicBatcher(
+                    max_queue_delay_microseconds=options.window_us,
+                    default_queue_policy=QueuePolicy(
+                        timeout_action=TimeoutAction.REJECT,
+                        default_timeout_microseconds=options.timeout_ms * 1000,
+                    ),
+                ),
             ),
         )
         triton.serve()
