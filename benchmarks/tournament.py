@@ -156,10 +156,10 @@ class Visitor:
             arguments = [*content, "--clients", str(clients)]
             target = contestant.spec.target
             load = run_generator(server, target, arguments, plan.seconds, plan.warm_up_s)
-            if not load.images_per_s:
-                raise BenchmarkError(f"{contestant.name} classified nothing: {load.outcomes}")
             visit.closed[clients] = load
             self._tell(f"{self._label(visit)}: {plural(clients)}: {described(load)}")
+        if not visit.capacity_per_s:
+            raise BenchmarkError(f"{contestant.name} classified nothing in any closed loop")
 
     def _top_up(
         self, contestant: Contestant, server: ServerProcess, visit: Visit, content: list[str]
