@@ -75,6 +75,8 @@ def main() -> None:
             options.window_ms / 1e3,
         )
         serve.run(deployment.bind(*arguments), route_prefix="/classify")
+        # Once more: Ray has put its own in its place, which ends the process without cleaning up.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             signal.pause()
         except KeyboardInterrupt:

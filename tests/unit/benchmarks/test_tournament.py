@@ -107,7 +107,7 @@ def test_a_tournament_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_page_has_goals_every_contestant_and_who_was_left_out() -> None:
     found = tournament()
-    found.visits[-1].broke = "it ended\nwith code 1"
+    found.visits[-1].broke = "it ended\nwith code 1. The end of its log /here:\n  secret"
     page = results(found, {"plots/throughput-cifar10.png": "images"}, "## Why\n")
 
     assert "| ≥ 2 × | 2.40 (2.40 to 2.40) × | reached |" in page
@@ -115,6 +115,7 @@ def test_the_page_has_goals_every_contestant_and_who_was_left_out() -> None:
     assert "- bentoml: its installation failed" in page
     assert "| handwritten | 9.00 (9.00 to 9.00) | 9.00 (9.00 to 9.00) |" in page
     assert "- litserve, CIFAR-10, round 3: open loops above 0 × its capacity: it ended with" in page
+    assert "secret" not in page
     assert "## Why" in page
 
 
