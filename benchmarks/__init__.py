@@ -15,8 +15,6 @@ the service.
     That both servers give the same answers.
 ``saved_model``
     The published network in the form that the peer reads.
-``counters``
-    Keraserve's own ``/metrics``, as differences.
 ``processors``
     CPU time of a process and of the whole machine, and what the machine is.
 ``report``

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.load.counters import Spent, parse_totals, spent
 from benchmarks.agreement import Agreement, check_agreement
-from benchmarks.counters import Spent, parse_totals, spent
 from benchmarks.generator import generate_load
 from benchmarks.load.measurement import Measurement
 from benchmarks.processors import process_tree_cpu_s

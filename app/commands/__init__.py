@@ -4,6 +4,8 @@
     Runs the server.
 ``admin``
     ``models load``, ``unload``, ``rollback``, …: orders to a running server.
+``bench``
+    Measures a running server.
 ``export``
     ``models export``: a version once more, for hosts without a GPU.
 ``store``

@@ -221,7 +221,7 @@ def _ask(
             method,
             httpx.URL(url.rstrip("/") + path).copy_merge_params(query),
             json=body,
-            headers=_headers(options),
+            headers=key_headers(options),
             timeout=wait_s + _ANSWER_S,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -238,7 +238,12 @@ def _ask(
     )
 
 
-def _headers(options: argparse.Namespace) -> dict[str, str]:
+def key_headers(options: argparse.Namespace) -> dict[str, str]:
+    """Return the header that carries the key of ``--key-file`` or the environment, if there is one.
+
+    Raises:
+        RequestFailedError: The file cannot be read, or holds no key.
+    """
     key = os.environ.get(COMMAND_LINE_KEY)
     if options.key_file is not None:
         try:

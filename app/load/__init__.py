@@ -16,4 +16,12 @@
     What is kept of each request, and the figures that are made of it.
 ``measuring``
     One measurement: warm-up, window, the last answers.
+``target``
+    The server: where it is, whether it is ready, what it counts itself (``counters``).
+``study``
+    One measurement after the other, from one client to more than the server can take.
+``knee``
+    Up to which rate it holds what it promises.
+``report``, ``plot``
+    What was found: tables, a sentence, JSON; a picture (drawn by ``chart``).
 """

@@ -160,6 +160,9 @@ def _field(head: bytes, name: bytes) -> bytes | None:
 
 def _chunk_size(line: bytes) -> int:
     try:
-        return int(line.partition(b";")[0], 16)
-    except ValueError as error:
-        raise AnswerError(f"the size of a chunk is {line[:40]!r}") from error
+        size = int(line.partition(b";")[0], 16)
+    except ValueError:
+        size = -1
+    if size < 0:
+        raise AnswerError(f"the size of a chunk is {line[:40]!r}")
+    return size

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Protocol, cast
 
 from app.load.answer import AnswerError, AnswerReader
+from app.types import Clock
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -61,18 +62,19 @@ class Connection(asyncio.Protocol):
         Answer: each ``send`` is followed by one ``answered``, or by one ``lost`` with ``was_busy``.
 
     Attributes:
-        began_at: When its request was sent or due, ``perf_counter`` seconds.
+        began_at: When its request was sent or due, seconds of the clock.
         freed_at: When its last answer was complete, or it was opened.
         is_busy: Whether its request is without its answer.
     """
 
-    __slots__ = ("_driver", "_reader", "_transport", "began_at", "freed_at", "is_busy")
+    __slots__ = ("_clock", "_driver", "_reader", "_transport", "began_at", "freed_at", "is_busy")
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, clock: Clock = perf_counter) -> None:
         """Belong to ``driver`` for good."""
         self.began_at = 0.0
         self.freed_at = 0.0
         self.is_busy = False
+        self._clock = clock
         self._driver = driver
         self._reader = AnswerReader()
         self._transport: asyncio.Transport | None = None
@@ -107,7 +109,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
-        self.freed_at = perf_counter()
+        self.freed_at = self._clock()
         self._driver.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -136,7 +138,7 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self.is_busy = False
-        self.freed_at = now = perf_counter()
+        self.freed_at = now = self._clock()
         if not self._reader.keeps_alive:
             self._transport.close()
         self._driver.answered(self, now - self.began_at)

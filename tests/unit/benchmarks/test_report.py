@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.load.counters import Spent, parse_totals, spent
 from benchmarks.comparison import Comparison, Run
-from benchmarks.counters import Spent, parse_totals, spent
 from benchmarks.load.measurement import Measurement
 from benchmarks.processors import parse_ps_time
 from benchmarks.report import Table, number, ratios, spread, tables

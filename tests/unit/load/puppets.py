@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 
 from app.load.connection import Connection, Driver
+from app.types import Clock
 
 
 class RecordingTransport(asyncio.Transport):
@@ -41,7 +43,8 @@ class PuppetDialer:
         opened: Connections with their transports, in the order of opening.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = perf_counter) -> None:
+        self._clock = clock
         self.asked: list[Driver] = []
         self.opened: list[tuple[Connection, RecordingTransport]] = []
 
@@ -50,7 +53,7 @@ class PuppetDialer:
 
     def let_in(self) -> tuple[Connection, RecordingTransport]:
         """Open the connection that was asked for first."""
-        connection = Connection(self.asked.pop(0))
+        connection = Connection(self.asked.pop(0), self._clock)
         transport = RecordingTransport(connection)
         self.opened.append((connection, transport))
         connection.connection_made(transport)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -38,7 +39,7 @@ class Spent:
     execute_ms: float
 
 
-def spent(before: dict[str, float], after: dict[str, float]) -> Spent:
+def spent(before: Mapping[str, float], after: Mapping[str, float]) -> Spent:
     """Return the means between two results of ``parse_totals``."""
 
     def change(name: str) -> float:
