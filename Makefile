@@ -13,8 +13,8 @@ ACCELERATOR ?= auto
 # of `make train`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
-# passed on by `make test`, `make tensorboard`, `make bench`, `bench-train`, `-swaps`, `-engines`
-# and `-decoders`
+# passed on by `make test`, `make tensorboard`, `make bench`, `bench-peers`, `-train`, `-swaps`,
+# `-engines` and `-decoders`
 ARGS ?=
 # of `make lock`: non-empty takes the newest versions instead of keeping the pins
 UPGRADE ?=
@@ -31,7 +31,7 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-train bench-swaps bench-engines bench-decoders lock clean
+.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ format: ## Format the sources and mend what ruff can mend
 bench: ## Measure throughput and latency (ARGS are the harness's)
 	@$(bootstrap) serve tensorflow dev
 	@$(bin)/python -m benchmarks $(ARGS)
+
+bench-peers: ## Measure Keraserve against other servers, each in its own environment (ARGS too)
+	@$(bootstrap) serve tensorflow train dev
+	@exec $(bin)/python -m benchmarks.peers $(ARGS)
 
 bench-train: ## Measure what the input pipeline costs a training (ARGS are the benchmark's)
 	@$(bootstrap) serve tensorflow train dev

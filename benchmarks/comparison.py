@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,14 +10,14 @@ from pathlib import Path
 
 from app.load.counters import Spent, parse_totals, spent
 from benchmarks.agreement import Agreement, check_agreement
+from benchmarks.generator import generate_load
 from benchmarks.load.measurement import Measurement
 from benchmarks.processors import process_tree_cpu_s
-from benchmarks.servers import ROOT, BenchmarkError, ServerProcess, ServerSpec
+from benchmarks.servers import BenchmarkError, ServerProcess, ServerSpec
 
 READY_TIMEOUT_S = 300.0
 _RESUME_TIMEOUT_S = 15.0
 _SETTLE_S = 2.0
-_SPARE_S = 60.0
 
 FIXED_ANSWER = ServerSpec(
     name="fixed_answer",
@@ -156,38 +153,6 @@ def _counted(server: ServerProcess) -> Iterator[list[Spent]]:
     before = parse_totals(server.get(path).decode())
     yield found
     found.append(spent(before, parse_totals(server.get(path).decode())))
-
-
-def generate_load(
-    server: ServerProcess, pictures: Path, clients: int, *, seconds: float, warm_up_s: float
-) -> Measurement:
-    """Run the load generator in its own process.
-
-    Raises:
-        BenchmarkError: It failed, usually because the server is gone.
-    """
-    command = [sys.executable, "-m", "benchmarks.load"]
-    command += ["--port", str(server.port), "--target", server.spec.target]
-    command += ["--pictures", str(pictures), "--clients", str(clients)]
-    command += ["--seconds", str(seconds), "--warm-up-s", str(warm_up_s)]
-    command += ["--server-pid", str(server.pid)]
-    try:
-        result = subprocess.run(
-            command,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=seconds + warm_up_s + _SPARE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        server.check_alive()
-        raise BenchmarkError(f"the load on {server.spec.name} did not end in time") from error
-    if result.returncode != 0:
-        server.check_alive()
-        tail = "\n  ".join(result.stderr.splitlines()[-10:])
-        raise BenchmarkError(f"the load generator failed on {server.spec.name}:\n  {tail}")
-    return Measurement(**json.loads(result.stdout))
 
 
 def measure_idle(servers: list[ServerProcess], seconds: float) -> dict[str, float]:

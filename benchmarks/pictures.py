@@ -47,17 +47,25 @@ def picture(seed: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def write_pictures(folder: Path) -> float:
+def write_pictures(folder: Path, shape: tuple[int, int, int] = (SIDE_PX, SIDE_PX, 3)) -> float:
     """Write the pictures as ``000.png`` and so on, the same on every machine.
+
+    Args:
+        folder: Where to.
+        shape: ``(H, W, C)`` that the network takes, so that nobody has to resize.
 
     Returns:
         Their mean size in bytes.
     """
+    height, width, channels = shape
     folder.mkdir(parents=True, exist_ok=True)
     sizes = []
     for number in range(COUNT):
         buffer = io.BytesIO()
-        Image.fromarray(picture(number)).save(buffer, "PNG")
+        image = Image.fromarray(picture(number)).convert("RGB" if channels == 3 else "L")
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+        image.save(buffer, "PNG")
         sizes.append(len(buffer.getvalue()))
         (folder / f"{number:03}.png").write_bytes(buffer.getvalue())
     return sum(sizes) / len(sizes)

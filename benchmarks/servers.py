@@ -1,4 +1,4 @@
-"""A server as a process: started, waited for, paused, stopped, and its log kept."""
+"""A server as its processes: started, waited for, paused, stopped, and its log kept."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from benchmarks import process_tree
+
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent
 _PROBE_INTERVAL_S = 0.05
 _STOP_TIMEOUT_S = 20.0
+_LEFTOVER_TIMEOUT_S = 3.0
 _LOG_TAIL_LINES = 25
 
 
@@ -39,6 +43,7 @@ class ServerSpec:
         ready_path: Answers 200 once requests can be sent.
         environment: Added to this process's own, without its ``KERASERVE_`` variables.
         metrics_path: Where Prometheus metrics are, if the server has any.
+        python: Interpreter of the environment that it runs in.
     """
 
     name: str
@@ -47,10 +52,15 @@ class ServerSpec:
     ready_path: str
     environment: dict[str, str] = field(default_factory=dict)
     metrics_path: str | None = None
+    python: str = sys.executable
 
 
 class ServerProcess:
-    """One running server, in a session of its own so that Ctrl-C reaches only the benchmark."""
+    """One running server, in a session of its own so that Ctrl-C reaches only the benchmark.
+
+    All its processes carry a mark, by which they are found, paused and, if they do not go
+    themselves, killed.
+    """
 
     def __init__(self, spec: ServerSpec, folder: Path) -> None:
         """Prepare; entering the context starts it.
@@ -63,6 +73,7 @@ class ServerProcess:
         self.spec = spec
         self.port = free_port()
         self._folder = folder
+        self._mark = uuid.uuid4().hex
         self.log_path = folder / f"{spec.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
@@ -74,10 +85,10 @@ class ServerProcess:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("KERASERVE_")}
         search_path = os.pathsep.join(filter(None, (str(ROOT), inherited.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, *(part.format(port=self.port) for part in self.spec.command)],
+            [self.spec.python, *(part.format(port=self.port) for part in self.spec.command)],
             cwd=self._folder,
             env=inherited
-            | {"PYTHONPATH": search_path}
+            | {"PYTHONPATH": search_path, process_tree.MARK: self._mark}
             | {k: v.format(port=self.port) for k, v in self.spec.environment.items()},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -104,6 +115,11 @@ class ServerProcess:
         """Process id."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def pids(self) -> list[int]:
+        """All its processes."""
+        return process_tree.marked(self._mark)
 
     def url(self, path: str) -> str:
         """Return the address of ``path`` on this server."""
@@ -149,18 +165,26 @@ class ServerProcess:
     def paused(self) -> Iterator[None]:
         """Stop every thread of it for a while: what stands still takes nothing from the other."""
         self.check_alive()
-        os.kill(self.pid, signal.SIGSTOP)
+        pids = self.pids
+        process_tree.send(pids, signal.SIGSTOP)
         try:
             yield
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGCONT)
+            process_tree.send(pids, signal.SIGCONT)
 
     def _stop(self) -> None:
+        try:
+            self._stop_main()
+        finally:
+            # What a server forgot, or could not stop any more because it was killed itself.
+            left = process_tree.wait_for_end(self._mark, _LEFTOVER_TIMEOUT_S)
+            process_tree.send(left, signal.SIGKILL)
+
+    def _stop_main(self) -> None:
         process = self._process
         if process is None or process.poll() is not None:
             return
-        process.send_signal(signal.SIGCONT)  # a paused process takes no SIGTERM
+        process_tree.send(self.pids, signal.SIGCONT)  # a paused process takes no SIGTERM
         process.terminate()
         try:
             process.wait(_STOP_TIMEOUT_S)

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison import READY_TIMEOUT_S, generate_load
+from benchmarks.comparison import READY_TIMEOUT_S
+from benchmarks.generator import generate_load
 from benchmarks.load.measurement import Measurement
 from benchmarks.pictures import write_pictures
 from benchmarks.processors import machine_line

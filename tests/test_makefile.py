@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {
     "bench",
+    "bench-peers",
     "bench-train",
     "bench-decoders",
     "bench-engines",
