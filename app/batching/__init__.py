@@ -6,6 +6,10 @@
     ``Dispatcher``: the state on the event loop. Holds every accepted task until it is answered.
 ``policy``
     ``BatchPolicy``: when a batch closes and how large it may be. Pure.
+``execution_time``
+    ``ExecutionTime``: what an execution will take, learned. Pure.
+``admission``
+    When an image accepted now would be answered. Pure.
 ``task``
     ``BatchTask``: one accepted image and the one place where it is answered; ``TaskResult``.
 ``task_queue``

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 
+from app.batching.admission import answered_in_s, executed_in_s, retry_in_s
 from app.batching.dispatcher import Dispatcher
 from app.batching.policy import BatchPolicy
 from app.batching.reporting import BatchReporter
 from app.batching.task import BatchTask
 from app.batching.timer import CallLater
-from app.errors import BatcherStoppedError, QueueFullError, ServableNotReadyError
+from app.errors import (
+    BatcherStoppedError,
+    QueueFullError,
+    ServableNotReadyError,
+    TooLateError,
+)
 from app.types import BatchObserver, Clock, ImageArray, Priority, Servable
 
 
@@ -29,9 +36,13 @@ class DynamicBatcher:
         thread of the batcher's own, so two executions never overlap.
     Accept
         ``schedule()`` never waits. It raises ``QueueFullError`` where ``max_queue_size`` images
-        wait, with the time after which the queue will be gone; ``BatcherStoppedError`` once
-        draining; ``ServableNotReadyError`` before ``start()`` and after the batcher died.
-        ``schedule_many()`` accepts all of its images or none.
+        wait, with the time after which the queue will be gone; ``TooLateError`` where the answer
+        is expected after the deadline, with the time after which it would not be;
+        ``BatcherStoppedError`` once draining; ``ServableNotReadyError`` before ``start()`` and
+        after the batcher died. ``schedule_many()`` accepts all of its images or none. ``refusal()``
+        says beforehand what ``schedule()`` would do now. What is expected follows the executions
+        seen (``ExecutionTime``); before enough of them, and by an idle batcher, nobody is refused
+        for it, so that a wrong expectation does not last.
     Close
         A batch is closed when the device is free and at least one task waits (and the oldest has
         waited ``batch_timeout_s``), or when it is full. "At once" is the end of the present turn
@@ -46,9 +57,10 @@ class DynamicBatcher:
         of the last one are given.
     Cancel
         A cancelled task stops counting at once and is left out of the next batch; an expired one
-        (``deadline_s`` has passed when its batch is formed) gets ``DeadlineExceededError``
-        instead of a place. If a task is already executing, its row is discarded. Others do not
-        notice. There is no timer per task: who wants to be told at the deadline cancels then.
+        (``deadline_s`` has passed when its batch is formed, or will well before its execution
+        ends) gets ``DeadlineExceededError`` instead of a place. If a task is already executing, its
+        row is discarded. Others do not notice. There is no timer per task: who wants to be told at
+        the deadline cancels then.
     Failure
         If ``execute`` raises, or answers in a wrong shape, the batch is split and retried until
         the culprit stands alone: it gets ``ExecutionError`` with the cause chained, the cause is
@@ -164,7 +176,8 @@ class DynamicBatcher:
             The task; await it or its ``result()``, or ``cancel()`` it.
 
         Raises:
-            QueueFullError: ``max_queue_size`` images wait.
+            QueueFullError: ``max_queue_size`` images wait, or (``TooLateError``) the answer would
+                come after the deadline.
             BatcherStoppedError: The batcher is draining.
             ServableNotReadyError: It has not been started, or it died.
         """
@@ -181,7 +194,7 @@ class DynamicBatcher:
 
         They need not travel in one batch. Await every task: with ``asyncio.gather``, say.
         """
-        loop = self._admit(len(images))
+        loop = self._admit(len(images), deadline_s, priority)
         now_s = self._clock()
         tasks = [
             BatchTask(
@@ -196,6 +209,38 @@ class DynamicBatcher:
         ]
         self._dispatcher.push(tasks)
         return tasks
+
+    def refusal(
+        self,
+        count: int = 1,
+        *,
+        deadline_s: float | None = None,
+        priority: Priority = "interactive",
+    ) -> QueueFullError | None:
+        """Return what ``schedule_many()`` of ``count`` images would raise for want of room now.
+
+        It promises nothing: ask before the work of an upload that would be refused anyway.
+        """
+        limit = self.policy.max_queue_size
+        if self.queue_size + count > limit:
+            return QueueFullError(
+                f"{self.queue_size:,} images wait for {self._name} and {count:,} more came; "
+                f"the limit is {limit:,} (KERASERVE_MAX_QUEUE_SIZE).",
+                retry_after_s=self.retry_after_s(),
+            )
+        within_s = math.inf if deadline_s is None else deadline_s - self._clock()
+        return self._too_late(count, within_s, priority)
+
+    def answered_in_s(self, count: int = 1, priority: Priority = "interactive") -> float:
+        """Return when ``count`` images accepted now would be answered, as expected, s from now.
+
+        0 where nothing was executed yet.
+        """
+        dispatcher = self._dispatcher
+        backlog = dispatcher.backlog(self._clock())
+        return answered_in_s(
+            self.policy, dispatcher.execution_time, backlog, count=count, priority=priority
+        )
 
     async def drain(self) -> None:
         """Refuse new images and return once every accepted one is answered.
@@ -230,17 +275,31 @@ class DynamicBatcher:
             return self._dispatcher.fail_all(lambda: BatcherStoppedError(text))
         return 0
 
-    def _admit(self, count: int) -> asyncio.AbstractEventLoop:
+    def _admit(
+        self, count: int, deadline_s: float | None, priority: Priority
+    ) -> asyncio.AbstractEventLoop:
         """Return the event loop if ``count`` images can be accepted, else raise."""
         if self._loop is None or self._dispatcher.is_dead:
             raise ServableNotReadyError(f"The batcher of {self._name} is not running.")
         if self._is_draining:
             raise BatcherStoppedError(f"The batcher of {self._name} takes no new images.")
-        limit = self.policy.max_queue_size
-        if self.queue_size + count > limit:
-            raise QueueFullError(
-                f"{self.queue_size:,} images wait for {self._name} and {count:,} more came; "
-                f"the limit is {limit:,} (KERASERVE_MAX_QUEUE_SIZE).",
-                retry_after_s=self.retry_after_s(),
-            )
+        refusal = self.refusal(count, deadline_s=deadline_s, priority=priority)
+        if refusal is not None:
+            raise refusal
         return self._loop
+
+    def _too_late(self, count: int, within_s: float, priority: Priority) -> TooLateError | None:
+        """Return the refusal of images that would not be answered in time."""
+        time = self._dispatcher.execution_time
+        # One that is late already is told so with its turn: its deadline passed, not the queue's.
+        if not time.is_known or self._dispatcher.is_idle or not 0 < within_s < math.inf:
+            return None
+        expected_s = self.answered_in_s(count, priority)
+        if expected_s <= within_s:
+            return None
+        return TooLateError(
+            f"The answer is expected in {expected_s:.3f} s, {self.queue_size:,} images wait for "
+            f"{self._name}; the deadline is in {within_s:.3f} s "
+            "(timeout_ms, KERASERVE_REQUEST_TIMEOUT_MS).",
+            retry_after_s=retry_in_s(expected_s, executed_in_s(self.policy, time, count), within_s),
+        )

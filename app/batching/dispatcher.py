@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import chain
 
+from app.batching.admission import HOPELESS_SHARE, Backlog
 from app.batching.device import DeviceStopped, DeviceThread
+from app.batching.execution_time import ExecutionTime
 from app.batching.policy import BatchPolicy
-from app.batching.reporting import BatchReporter
+from app.batching.reporting import MEMORY, BatchReporter
 from app.batching.runner import BatchOutcome, BatchRunner
 from app.batching.task import BatchTask
 from app.batching.task_queue import TaskQueue
@@ -48,6 +50,7 @@ class Dispatcher:
         """Prepare; nothing runs before ``start()``."""
         self.policy = policy
         self.queue = TaskQueue()
+        self.execution_time = ExecutionTime()
         self.is_started = False
         self.drained = asyncio.Event()  # in a hurry, or dead, and nothing is left
         self.device_ended = asyncio.Event()
@@ -61,6 +64,7 @@ class Dispatcher:
         )
         self._in_device: deque[list[BatchTask]] = deque()  # the first one is being executed
         self._device_since_s = 0.0  # when that one could start
+        self._delivery_s = 0.0  # from the end of an execution to here, of late
         self._being_answered: list[BatchTask] = []
         self._is_pump_due = False
         self._is_in_hurry = False
@@ -93,6 +97,33 @@ class Dispatcher:
                 limit_s = self.policy.stall_after_s
                 return f"one execution has been running for {busy_s:.0f} s, limit {limit_s:.0f} s"
         return None
+
+    def backlog(self, now_s: float) -> Backlog:
+        """Return what a new image would wait for."""
+        company_until_s = self.policy.batch_timeout_s
+        if self.queue:
+            closes_at_s = self.policy.closes_at_s(self.queue.oldest_enqueued_at_s)
+            company_until_s = max(0.0, closes_at_s - now_s)
+        return Backlog(
+            device_free_in_s=self._device_free_in_s(now_s),
+            interactive=self.queue.interactive_size,
+            bulk=self.queue.bulk_size,
+            company_until_s=company_until_s,
+            delivery_s=self._delivery_s,
+        )
+
+    def _device_free_in_s(self, now_s: float) -> float:
+        if not self._in_device:
+            return 0.0
+        expected_s = [self._expected_s(len(batch)) for batch in self._in_device]
+        # One that runs longer than expected is expected to end now: nobody knows better.
+        present_s = max(0.0, self._device_since_s + expected_s[0] - now_s)
+        return present_s + sum(expected_s[1:])
+
+    def _expected_s(self, size: int) -> float:
+        # A batch from before the policy shrank may be larger than the largest size of now.
+        size = min(size, self.policy.max_batch_size)
+        return self.execution_time.expected_s(self.policy.padded_size(size))
 
     def start(self, loop: asyncio.AbstractEventLoop, call_later: CallLater) -> None:
         """Start the device thread; ``loop`` is the running one."""
@@ -158,7 +189,7 @@ class Dispatcher:
         waiting = len(self.queue)
         all_expired: list[BatchTask] = []
         while len(self._in_device) < DEVICE_DEPTH and self._may_close(now_s):
-            batch, expired = self.queue.take(self.policy.size_to_take(len(self.queue)), now_s)
+            batch, expired = self._take(now_s)
             all_expired += expired
             if batch:
                 if not self._in_device:
@@ -172,10 +203,25 @@ class Dispatcher:
         )
         for task in all_expired:
             task.answer(
-                DeadlineExceededError("The deadline passed while the image waited for the device.")
+                DeadlineExceededError("The deadline would pass before the image was executed.")
             )
         if len(self.queue) != waiting:
             self._reporter.queue_size_changed(len(self.queue))
+
+    def _take(self, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
+        """Take the next batch, without those who would expire while it is executed."""
+        size = self.policy.size_to_take(len(self.queue))
+        ends_in_s = 0.0
+        if self.execution_time.is_known:
+            ends_in_s = self._device_free_in_s(now_s) + self._expected_s(size)
+        batch, late = self.queue.take(size, now_s + HOPELESS_SHARE * ends_in_s)
+        if not batch and not self._in_device:
+            # The device would have nothing to do, and show nothing: an expectation that is too
+            # high must be found out.
+            batch = [task for task in late if not task.has_expired(now_s)][:size]
+            chosen = set(batch)
+            late = [task for task in late if task not in chosen]
+        return batch, late
 
     def _may_close(self, now_s: float) -> bool:
         return self.policy.may_close(
@@ -207,6 +253,7 @@ class Dispatcher:
         has_shrunk = outcome.policy is not self.policy
         self.policy = outcome.policy
         self._device_since_s = outcome.finished_at_s
+        self._learn(outcome)
         if outcome.executions or outcome.failures:
             self._is_device_sick = outcome.is_device_sick
         self._pump()  # the device first: it must not idle while answers are written
@@ -216,6 +263,12 @@ class Dispatcher:
         if has_shrunk:
             self._reporter.batches_shrank(self.policy.max_batch_size)
         self._settle()
+
+    def _learn(self, outcome: BatchOutcome) -> None:
+        for execution in outcome.executions:
+            self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
+        on_the_way_s = max(0.0, self._clock() - outcome.finished_at_s)
+        self._delivery_s += (1 - MEMORY) * (on_the_way_s - self._delivery_s)
 
     def _settle(self) -> None:
         # In a hurry, tasks wait only while the device works: the end of a batch is the only

@@ -62,6 +62,20 @@ class InferenceService:
         )
         self._metrics = metrics
 
+    def refusal(
+        self, live: LiveServable, options: ClassifyOptions, coming: ComingUpload
+    ) -> QueueFullError | None:
+        """Return why images would be refused if they were here now; None where they would not.
+
+        For uploads whose body has not been read: they are then refused without the work of it.
+        """
+        if coming.is_surely_large:
+            within_s = options.deadline_s - asyncio.get_running_loop().time()
+            refusal = self._pool.refusal(within_s)
+            if refusal is not None:
+                return refusal
+        return live.batcher.refusal(deadline_s=options.deadline_s, priority=options.priority)
+
     async def decode(self, live: LiveServable, upload: bytes) -> DecodedImage:
         """Bring an encoded image to what a version takes, in the decode pool.
 
