@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, api
 from app.lifecycle import Lifecycle
@@ -48,13 +47,5 @@ def create_app(settings: Settings, *, load: LoadServable = load_servable) -> Fas
         redoc_url=None,
     )
     app.state.lifecycle = lifecycle
-    api.install(app)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],  # those of our routes
-            allow_headers=["*"],
-            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
-        )
+    api.install(app, settings.cors_origins)
     return app

@@ -39,7 +39,10 @@ class Metrics:
     """All metrics of one application."""
 
     def __init__(self, registry: CollectorRegistry, batch_sizes: Sequence[int]) -> None:
-        """Register everything with ``registry``; ``batch_sizes`` are the histogram's buckets."""
+        """Register everything with ``registry``; ``batch_sizes`` are the histogram's buckets.
+
+        ``in_flight`` is counted by whoever answers requests, on the event loop.
+        """
         self.registry = registry
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -48,6 +51,11 @@ class Metrics:
         self._define_servable_metrics(batch_sizes)
         self._define_model_metrics()
         self._waiting: dict[ServableId, int] = {}
+        # Asked when they are read: both change several times with every request.
+        self.in_flight = 0
+        self.in_flight_requests.set_function(lambda: self.in_flight)
+        self.queue_size.set_function(lambda: sum(list(self._waiting.values())))
+        self._decode_durations: dict[str, Histogram] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"keraserve_{name}", text, labels, registry=self.registry)
@@ -149,7 +157,13 @@ class Metrics:
     def set_waiting(self, servable_id: ServableId, waiting: int) -> None:
         """Show how many images wait for one version."""
         self._waiting[servable_id] = waiting
-        self.queue_size.set(sum(self._waiting.values()))
+
+    def image_decoded(self, format_name: str, seconds: float) -> None:
+        """Count one image's way from bytes to pixels."""
+        child = self._decode_durations.get(format_name)
+        if child is None:
+            child = self._decode_durations[format_name] = self.decode_duration.labels(format_name)
+        child.observe(seconds)
 
 
 class ServableMetrics:

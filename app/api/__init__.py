@@ -16,11 +16,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp
 
 from app.api import admin, classify, docs, health, metrics, models
+from app.api.direct_route import DirectRoutes
 from app.api.error_handlers import install_error_handlers
 from app.api.middleware import RequestMiddleware
 from app.api.openapi import build_openapi
@@ -29,15 +34,37 @@ from app.api.openapi import build_openapi
 _FAMILIES = (classify, health, metrics, models, admin, docs)
 
 
-def install(app: FastAPI) -> None:
-    """Mount everything on an application whose ``state.lifecycle`` has been set."""
+def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:
+    """Mount everything on an application whose ``state.lifecycle`` has been set.
+
+    Args:
+        app: Not yet started.
+        cors_origins: Whose pages may read the answers.
+    """
     # Not include_router(): it resolves each request through a second table of routes. In front:
     # FastAPI has put a route for its own OpenAPI document there.
     app.router.routes[:0] = [route for family in _FAMILIES for route in family.router.routes]
     app.router.redirect_slashes = False
     app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]
     install_error_handlers(app)
+    stack = partial(_build_stack, app, tuple(cors_origins))
+    app.build_middleware_stack = stack  # type: ignore[method-assign]
+
+
+def _build_stack(app: FastAPI, cors_origins: Sequence[str]) -> ASGIApp:
+    """Return all layers, ours outside of FastAPI's, which direct routes need not pass."""
     lifecycle = app.state.lifecycle
-    app.add_middleware(
-        RequestMiddleware, metrics=lifecycle.metrics, on_cut_off=lifecycle.request_cut_off
-    )
+    outermost = FastAPI.build_middleware_stack(app)
+    # It would answer what nobody expected with a text of its own before ours is told of it.
+    assert isinstance(outermost, ServerErrorMiddleware), "the first layer, by its documentation"
+    stack: ASGIApp = DirectRoutes(outermost.app, app.router.routes)
+    stack = RequestMiddleware(stack, lifecycle.metrics, on_cut_off=lifecycle.request_cut_off)
+    if cors_origins:
+        stack = CORSMiddleware(
+            stack,
+            allow_origins=cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],  # those of our routes
+            allow_headers=["*"],
+            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
+        )
+    return stack

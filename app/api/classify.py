@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastapi import APIRouter
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,7 +26,7 @@ from app.api.openapi import (
     problems,
 )
 from app.api.problems import detail_of, kind_of
-from app.api.query import ClassifyQuery, parse_query, query_parameters
+from app.api.query import ClassifyQuery, classify_query, query_parameters
 from app.api.record import RequestRecord, record_of, slowest
 from app.api.schemas import (
     BatchFailure,
@@ -47,6 +48,8 @@ from app.rollout.choice import Choice
 router = APIRouter(
     route_class=DirectRoute, tags=["classify"], generate_unique_id_function=operation_id
 )
+
+_WRITE_ANSWER = TypeAdapter(ClassifyResponse).serializer.to_json
 
 _ANSWER_CODES = (
     *ACCESS_CODES,
@@ -80,7 +83,7 @@ async def classify(request: Request) -> Response:
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     choice, options = _admit(lifecycle, record, request)
-    with choice.hold():
+    with choice:
         content = await read_image(request, lifecycle.request_policy, options.deadline_s)
         with CancelOnDisconnect(request.receive):
             live, answer = await lifecycle.director.classify(choice, content, options)
@@ -94,7 +97,7 @@ async def classify(request: Request) -> Response:
         image=_image(answer),
         timing=_timing(answer.timing, total_s),
     )
-    return _answer(body.model_dump_json(), answer.timing, total_s)
+    return _answer(_WRITE_ANSWER(body), answer.timing, total_s)
 
 
 @router.post(
@@ -121,7 +124,7 @@ async def classify_batch(request: Request) -> Response:
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     choice, options = _admit(lifecycle, record, request)
-    with choice.hold():
+    with choice:
         uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
         contents = [upload.content for upload in uploads]
         with CancelOnDisconnect(request.receive):
@@ -146,7 +149,7 @@ def _admit(
 ) -> tuple[Choice, ClassifyOptions]:
     if lifecycle.is_draining:
         raise BatcherStoppedError("The service is stopping and takes no new images.")
-    query = parse_query(request.scope["query_string"], ClassifyQuery)
+    query = classify_query(request.scope["query_string"])
     timeout_s = _timeout_s(query, lifecycle.request_policy)
     key = _sticky_key(request, lifecycle.request_policy) or record.request_id
     choice = lifecycle.director.choose(query.model, query.version, query.label, key)
@@ -204,15 +207,12 @@ def _error(error: ServingError) -> ErrorEntry:
 
 
 def _predictions(answer: Classification) -> list[PredictionEntry]:
-    return [
-        PredictionEntry(label=found.label, class_id=found.class_id, score=found.score)
-        for found in answer.predictions
-    ]
+    return [PredictionEntry(*found) for found in answer.predictions]
 
 
 def _image(answer: Classification) -> ImageEntry:
     image = answer.image
-    return ImageEntry(format=image.format, width=image.width, height=image.height, mode=image.mode)
+    return ImageEntry(image.format, image.width, image.height, image.mode)
 
 
 def _timing(timing: StageTiming, total_s: float) -> TimingEntry:
@@ -225,7 +225,7 @@ def _timing(timing: StageTiming, total_s: float) -> TimingEntry:
     )
 
 
-def _answer(body: str, timing: StageTiming | None, total_s: float) -> Response:
+def _answer(body: str | bytes, timing: StageTiming | None, total_s: float) -> Response:
     stages = f"total;dur={_ms(total_s)}"
     if timing is not None:
         stages = (

@@ -29,10 +29,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 async def _serving_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)
-    response = error_response(request.scope, error)
-    if response.status_code == KINDS["internal"].status:
-        _log_failure(request.scope, error)
-    return response
+    return serving_error_response(request.scope, error)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -57,6 +54,14 @@ async def _http_error(request: Request, error: Exception) -> Response:
     code = "invalid_request" if status < KINDS["internal"].status else "internal"
     kind = ProblemKind(status, code, title_of(status))
     return problem_response(scope, kind, error.detail, dict(error.headers or {}))
+
+
+def serving_error_response(scope: Scope, error: ServingError) -> Response:
+    """Answer an error of ours; one that is the server's fault inside is logged."""
+    response = error_response(scope, error)
+    if response.status_code == KINDS["internal"].status:
+        _log_failure(scope, error)
+    return response
 
 
 def internal_error_response(scope: Scope, error: Exception) -> Response:

@@ -17,6 +17,7 @@ from app.api.error_handlers import internal_error_response
 from app.api.problems import CLIENT_CLOSED_REQUEST, error_response
 from app.api.record import STATE_KEY, RequestRecord, request_id_of
 from app.errors import BatcherStoppedError
+from app.logging import log_event
 from app.metrics import Metrics
 
 logger = logging.getLogger("app.request")
@@ -100,11 +101,11 @@ class RequestMiddleware:
         method = scope["method"]
         if method == "HEAD":  # every GET route takes it; the exchange leaves the body out
             scope = {**scope, "method": "GET"}
-        self._metrics.in_flight_requests.inc()
+        self._metrics.in_flight += 1
         try:
             await self._answer(scope, exchange)
         finally:
-            self._metrics.in_flight_requests.dec()
+            self._metrics.in_flight -= 1
             self._account(scope, method, record, exchange.status)
         await exchange.linger(self._linger_policy)
 
@@ -145,7 +146,7 @@ class RequestMiddleware:
         duration.observe(elapsed_s)
         level = _level(route, code)
         if logger.isEnabledFor(level):
-            logger.log(level, "request", extra=_fields(record, route, method, code, elapsed_s))
+            log_event(logger, level, "request", _fields(record, route, method, code, elapsed_s))
 
 
 class _Exchange:

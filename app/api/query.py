@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -58,6 +59,23 @@ def parse_query(scope_query: bytes, schema: type[Q]) -> Q:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InvalidRequestError(_describe(first, schema.model_fields)) from None
+
+
+# What a client asks for, it asks for again and again.
+_KEPT_QUERIES = 256
+_MAX_KEPT_BYTES = 128
+
+
+@functools.lru_cache(_KEPT_QUERIES)
+def _kept_classify_query(scope_query: bytes) -> ClassifyQuery:
+    return parse_query(scope_query, ClassifyQuery)
+
+
+def classify_query(scope_query: bytes) -> ClassifyQuery:
+    """Read the query string of a classification, as ``parse_query`` does."""
+    if len(scope_query) > _MAX_KEPT_BYTES:
+        return parse_query(scope_query, ClassifyQuery)
+    return _kept_classify_query(scope_query)
 
 
 def describe_invalid(error: Mapping[str, Any]) -> str:

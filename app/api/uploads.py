@@ -6,7 +6,7 @@ chunk, so that what is too large is refused before it has been taken in.
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import io
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -17,17 +17,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
 from app.api.multipart import FilesReader, FormLimits, Upload, check_body_size, check_file_size
+from app.api.single_part import boundary_of, single_part
 from app.errors import (
     DeadlineExceededError,
     InvalidRequestError,
     MalformedRequestError,
     UnsupportedFormatError,
 )
+from app.inference.deadline import Deadline
 from app.inference.policy import RequestPolicy
 
 T = TypeVar("T")
 
 _MULTIPART = "multipart/form-data"
+_SINGLE_PART = "file"
+_ONE_FILE_ONLY = "The request carries more than 1 file; /v1/classify/batch takes several."
 
 # The content decides what an image is. The last one is what `curl --data-binary` says of any
 # file, so it is taken for "not said"; a true form is then refused for its content.
@@ -55,14 +59,7 @@ async def read_image(request: Request, policy: RequestPolicy, deadline_s: float)
     """
     head = _read_head(request.scope)
     if head.content_type == _MULTIPART:
-        limits = FormLimits(
-            part="file",
-            max_files=1,
-            too_many="The request carries more than 1 file; /v1/classify/batch takes several.",
-            max_file_bytes=policy.max_upload_bytes,
-        )
-        uploads = await _within(deadline_s, _read_form(request.receive, head, limits))
-        return uploads[0].content
+        return await _within(deadline_s, _read_single(request.receive, head, policy))
     if head.content_type not in _RAW_TYPES and not head.content_type.startswith("image/"):
         raise UnsupportedFormatError(
             f"Content-Type is {head.content_type!r}; send {_MULTIPART} with the part 'file', "
@@ -86,18 +83,18 @@ async def read_images(request: Request, policy: RequestPolicy, deadline_s: float
         "(KERASERVE_MAX_IMAGES_PER_REQUEST).",
         max_file_bytes=policy.max_upload_bytes,
     )
-    return await _within(deadline_s, _read_form(request.receive, head, limits))
+    return await _within(deadline_s, _read_several(request.receive, head, limits))
 
 
 async def _within(deadline_s: float, reading: Coroutine[None, None, T]) -> T:
     try:
-        async with asyncio.timeout_at(deadline_s):
+        with Deadline(deadline_s):
             return await reading
     except TimeoutError:
         raise DeadlineExceededError("The deadline passed before the body had arrived.") from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Head:
     content_type: str  # lower case, without parameters; "" if missing
     boundary: bytes | None
@@ -115,16 +112,51 @@ def _read_head(scope: Scope) -> _Head:
             raise UnsupportedFormatError(
                 f"Content-Encoding is {value.decode('latin-1')!r}; send the body as it is."
             )
+    boundary = boundary_of(content_type)
+    if boundary is not None:
+        return _Head(_MULTIPART, boundary, announced_bytes)
     kind, options = parse_options_header(content_type)
     return _Head(kind.decode("latin-1"), options.get(b"boundary"), announced_bytes)
 
 
-async def _read_form(receive: Receive, head: _Head, limits: FormLimits) -> list[Upload]:
+async def _read_single(receive: Receive, head: _Head, policy: RequestPolicy) -> bytes:
+    limits = _single_limits(policy.max_upload_bytes)
+    boundary = _check_head(head, limits)
+    chunk, has_more = await _next_chunk(receive)
+    if not has_more:
+        content = single_part(chunk, boundary, _SINGLE_PART)
+        if content is not None:
+            check_file_size(len(content), limits.max_file_bytes)
+            return content
+    uploads = await _read_form(receive, boundary, limits, chunk, has_more=has_more)
+    return uploads[0].content
+
+
+@functools.cache  # of a setting, not of anything that callers send
+def _single_limits(max_upload_bytes: int) -> FormLimits:
+    return FormLimits(_SINGLE_PART, 1, _ONE_FILE_ONLY, max_upload_bytes)
+
+
+async def _read_several(receive: Receive, head: _Head, limits: FormLimits) -> list[Upload]:
+    boundary = _check_head(head, limits)
+    chunk, has_more = await _next_chunk(receive)
+    return await _read_form(receive, boundary, limits, chunk, has_more=has_more)
+
+
+def _check_head(head: _Head, limits: FormLimits) -> bytes:
+    """Return the boundary; refuse what announces too much."""
     if not head.boundary:
         raise MalformedRequestError(f"The Content-Type {_MULTIPART} has no boundary.")
     check_body_size(head.announced_bytes, limits)
-    reader = FilesReader(head.boundary, limits)
-    has_more = True
+    return head.boundary
+
+
+async def _read_form(
+    receive: Receive, boundary: bytes, limits: FormLimits, chunk: bytes, *, has_more: bool
+) -> list[Upload]:
+    """Take ``chunk``, which has come already, and the rest of the body."""
+    reader = FilesReader(boundary, limits)
+    reader.feed(chunk)
     while has_more:
         chunk, has_more = await _next_chunk(receive)
         reader.feed(chunk)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Leases:
@@ -27,17 +25,17 @@ class Leases:
         """How many there are."""
         return self._held
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep the version while the block runs."""
+    def take(self) -> None:
+        """Promise the version to one more; each promise is to be given back."""
         self._held += 1
-        self._released.clear()
-        try:
-            yield
-        finally:
-            self._held -= 1
-            if not self._held:
-                self._released.set()
+        if self._held == 1:
+            self._released.clear()
+
+    def give_back(self) -> None:
+        """Be done with one promise."""
+        self._held -= 1
+        if not self._held:
+            self._released.set()
 
     async def released(self) -> None:
         """Wait until there are none."""

@@ -18,5 +18,6 @@ def rank(scores: ScoreArray, classes: Sequence[str], top_k: int) -> tuple[Predic
         classes: K names.
         top_k: 1..K.
     """
-    order = np.argsort(-scores, kind="stable")[:top_k].tolist()
-    return tuple(Prediction(classes[index], index, float(scores[index])) for index in order)
+    order = np.argsort(-scores, kind="stable")[:top_k]
+    ranked = zip(order.tolist(), scores[order].tolist(), strict=True)
+    return tuple([Prediction(classes[index], index, score) for index, score in ranked])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from app.types import ImageArray, Priority
 
@@ -25,8 +26,7 @@ class ClassifyOptions:
     has_own_deadline: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """One label with its probability, 0..1."""
 
     label: str

@@ -21,6 +21,7 @@ from app.errors import (
     ServingError,
 )
 from app.imaging.decoder import ImagingPolicy, decode_image
+from app.inference.deadline import Deadline
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
 from app.inference.ranking import rank
@@ -96,7 +97,7 @@ class InferenceService:
                 failed execution, or a version that stopped.
         """
         try:
-            async with asyncio.timeout_at(options.deadline_s):
+            with Deadline(options.deadline_s):
                 image, decode_s = await self._decode(live, upload, may_be_quick=True)
                 task = live.batcher.schedule(
                     image.pixels, deadline_s=options.deadline_s, priority=options.priority
@@ -126,7 +127,7 @@ class InferenceService:
             BatcherStoppedError: The version stopped.
         """
         try:
-            async with asyncio.timeout_at(options.deadline_s):
+            with Deadline(options.deadline_s):
                 outcomes = await self._classify_all(live, uploads, options)
         except TimeoutError:
             error = _deadline_error()
@@ -181,7 +182,7 @@ class InferenceService:
         image, seconds = quick or await self._pool.run(
             functools.partial(decode_image, upload, live.spec, self._imaging)
         )
-        self._metrics.decode_duration.labels(image.format).observe(seconds)
+        self._metrics.image_decoded(image.format, seconds)
         return image, seconds
 
     def _decode_quickly(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from app.inference.live import LiveServable
@@ -30,11 +27,14 @@ class Choice:
         """The side of the comparison that it belongs to."""
         return "stable" if self.stable is None else "canary"
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Keep the versions that may answer while the block runs."""
-        with contextlib.ExitStack() as held:
-            held.enter_context(self.live.leases.hold())
-            if self.stable is not None:
-                held.enter_context(self.stable.leases.hold())
-            yield
+        self.live.leases.take()
+        if self.stable is not None:
+            self.stable.leases.take()
+
+    def __exit__(self, *_: object) -> None:
+        """Let them go."""
+        self.live.leases.give_back()
+        if self.stable is not None:
+            self.stable.leases.give_back()

@@ -29,6 +29,7 @@ class Call:
         query: str = "",
         headers: Mapping[str, str] | None = None,
         client: tuple[str, int] = ("client", 1),
+        root_path: str = "",
     ) -> None:
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
         self.sent: list[Message] = []
@@ -42,7 +43,7 @@ class Call:
             "path": path,
             "raw_path": path.encode(),
             "query_string": query.encode(),
-            "root_path": "",
+            "root_path": root_path,
             "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
             "client": client,
             "server": ("test", 80),

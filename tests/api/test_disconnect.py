@@ -97,7 +97,7 @@ class Client:
 
 
 async def test_work_ends_undisturbed_where_the_client_stays() -> None:
-    with CancelOnDisconnect(Client().receive):
+    with CancelOnDisconnect(Client().receive, listen_after_s=0):
         await asyncio.sleep(0)
 
 
@@ -105,7 +105,7 @@ async def test_work_is_cancelled_where_the_client_leaves() -> None:
     client = Client()
     work = asyncio.get_running_loop().create_future()
     client.has_left.set()
-    with pytest.raises(ClientDisconnect), CancelOnDisconnect(client.receive):
+    with pytest.raises(ClientDisconnect), CancelOnDisconnect(client.receive, listen_after_s=0):
         await work
     assert work.cancelled()
     task = asyncio.current_task()
@@ -116,7 +116,7 @@ async def test_work_is_cancelled_where_the_client_leaves() -> None:
 async def test_nothing_is_cancelled_once_the_work_has_ended() -> None:
     for turns in range(6):  # the client leaves in every turn around the end of the work
         client = Client()
-        with CancelOnDisconnect(client.receive):
+        with CancelOnDisconnect(client.receive, listen_after_s=0):
             await asyncio.sleep(0)
             client.has_left.set()
             for _ in range(turns):
@@ -129,7 +129,7 @@ async def test_nothing_is_cancelled_once_the_work_has_ended() -> None:
 
 
 async def test_own_error_of_the_work_is_kept() -> None:
-    with pytest.raises(KeyError), CancelOnDisconnect(Client().receive):
+    with pytest.raises(KeyError), CancelOnDisconnect(Client().receive, listen_after_s=0):
         raise KeyError
 
 
@@ -138,7 +138,7 @@ async def test_cancellation_from_elsewhere_stays_one() -> None:
     began = asyncio.Event()
 
     async def work() -> None:
-        with CancelOnDisconnect(client.receive):
+        with CancelOnDisconnect(client.receive, listen_after_s=0):
             began.set()
             await asyncio.Event().wait()
 

@@ -1,10 +1,12 @@
+import asyncio
 import io
 import json
 import logging
+import threading
 
 import pytest
 
-from app.logging import configure_logging
+from app.logging import configure_logging, extra_fields, log_event
 
 pytestmark = pytest.mark.usefixtures("restored_root_logger")
 
@@ -46,3 +48,91 @@ def test_level_hides_what_is_below_it() -> None:
     logging.getLogger("served").warning("shown")
     assert "hidden" not in stream.getvalue()
     assert "shown" in stream.getvalue()
+
+
+class Stream(io.StringIO):
+    """Counts how often it is written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+@pytest.mark.anyio
+async def test_lines_of_one_turn_are_written_together_at_its_end() -> None:
+    stream = Stream()
+    configure_logging("info", "text", stream)
+    logger = logging.getLogger("served")
+    for number in range(3):
+        log_event(logger, logging.INFO, "request", {"number": number})
+    assert stream.getvalue() == ""
+    await asyncio.sleep(0)
+    assert [line[-8:] for line in stream.getvalue().splitlines()] == [
+        "number=0", "number=1", "number=2",
+    ]  # fmt: skip
+    assert stream.writes == 1
+    logger.info("next turn")
+    await asyncio.sleep(0)
+    assert stream.writes == 2
+
+
+@pytest.mark.anyio
+async def test_warning_is_written_at_once_after_what_came_before() -> None:
+    stream = Stream()
+    configure_logging("info", "text", stream)
+    logger = logging.getLogger("served")
+    logger.info("first")
+    logger.warning("second")
+    text = stream.getvalue()
+    assert text.index("first") < text.index("second")
+    await asyncio.sleep(0)
+    assert stream.getvalue() == text
+
+
+@pytest.mark.anyio
+async def test_line_of_another_thread_is_written_at_once() -> None:
+    stream = Stream()
+    configure_logging("info", "text", stream)
+    logger = logging.getLogger("served")
+    logger.info("loop")
+    thread = threading.Thread(target=logger.info, args=("device",))
+    thread.start()
+    thread.join()
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["loop", "device"]
+
+
+@pytest.mark.anyio
+async def test_what_waits_is_written_at_exit() -> None:
+    stream = Stream()
+    configure_logging("info", "text", stream)
+    logging.getLogger("served").info("last words")
+    logging.getLogger().handlers[0].flush()  # as logging.shutdown() does
+    assert "last words" in stream.getvalue()
+
+
+@pytest.mark.anyio
+async def test_stream_that_fails_ends_no_event_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    class Full(Stream):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    configure_logging("info", "text", Full())
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    logging.getLogger("served").info("lost")
+    await asyncio.sleep(0)
+    assert not failed
+    assert "No space left" in capsys.readouterr().err  # said by the logging module itself
+
+
+def test_event_is_what_the_logger_would_have_made(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("served")
+    caplog.set_level(logging.INFO, "served")
+    log_event(logger, logging.INFO, "request", {"status": 200})
+    record = caplog.records[-1]
+    assert (record.name, record.levelname, record.getMessage()) == ("served", "INFO", "request")
+    assert extra_fields(record) == {"status": 200}
