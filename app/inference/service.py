@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -32,7 +33,7 @@ from app.inference.records import (
     StageTiming,
 )
 from app.metrics import Metrics
-from app.types import DecodedImage
+from app.types import DecodedImage, InputSpec
 
 # Up to this size an image is decoded on the event loop: it takes less time there than the way
 # to a decode thread and back (benchmarks/README.md). Bytes bound what parsing may cost, pixels
@@ -41,6 +42,8 @@ _QUICK_BYTES = 16 * 1024
 _QUICK_PIXELS = 128 * 128
 # Of one request: more of them in one turn would hold the event loop for as long as a large one.
 _QUICK_IMAGES = 4
+# What a form adds to each file, at most in practice: its boundary, headers and file name.
+_FORM_BYTES = 1024
 
 
 class InferenceService:
@@ -64,15 +67,21 @@ class InferenceService:
         self._metrics = metrics
 
     def refusal(
-        self, live: LiveServable, options: ClassifyOptions, coming: ComingUpload
+        self, live: LiveServable, options: ClassifyOptions, upload_bytes: int, *, is_one: bool
     ) -> QueueFullError | None:
-        """Return why images would be refused if they were here now; None where they would not.
+        """Return why one image more would be refused if it were here now; None where not.
 
         For uploads whose body has not been read: they are then refused without the work of it.
+
+        Args:
+            live: Who would classify.
+            options: How.
+            upload_bytes: Length of the body; 0 where it is not announced.
+            is_one: Whether it can have one image only.
         """
-        if coming.is_surely_large:
-            within_s = options.deadline_s - asyncio.get_running_loop().time()
-            refusal = self._pool.refusal(within_s)
+        quick = 1 if is_one else _QUICK_IMAGES
+        if upload_bytes > quick * (_QUICK_BYTES + _FORM_BYTES) or _is_large(live.spec):
+            refusal = self._pool.refusal(options.deadline_s - asyncio.get_running_loop().time())
             if refusal is not None:
                 return refusal
         return live.batcher.refusal(deadline_s=options.deadline_s, priority=options.priority)
@@ -98,7 +107,9 @@ class InferenceService:
         """
         try:
             with Deadline(options.deadline_s):
-                image, decode_s = await self._decode(live, upload, may_be_quick=True)
+                image, decode_s = await self._decode(
+                    live, upload, may_be_quick=True, deadline_s=options.deadline_s
+                )
                 task = live.batcher.schedule(
                     image.pixels, deadline_s=options.deadline_s, priority=options.priority
                 )
@@ -174,13 +185,14 @@ class InferenceService:
                 scheduled.cancel()
 
     async def _decode(
-        self, live: LiveServable, upload: bytes, *, may_be_quick: bool
+        self, live: LiveServable, upload: bytes, *, may_be_quick: bool, deadline_s: float = math.inf
     ) -> tuple[DecodedImage, float]:
         if not upload:
             raise InvalidRequestError("The file is empty.")
         quick = self._decode_quickly(live, upload) if may_be_quick else None
         image, seconds = quick or await self._pool.run(
-            functools.partial(decode_image, upload, live.spec, self._imaging)
+            functools.partial(decode_image, upload, live.spec, self._imaging),
+            deadline_s - asyncio.get_running_loop().time(),
         )
         self._metrics.image_decoded(image.format, seconds)
         return image, seconds
@@ -189,7 +201,7 @@ class InferenceService:
         self, live: LiveServable, upload: bytes
     ) -> tuple[DecodedImage, float] | None:
         """Decode a small image here and now; None if it is not small."""
-        if len(upload) > _QUICK_BYTES or live.spec.height * live.spec.width > _QUICK_PIXELS:
+        if len(upload) > _QUICK_BYTES or _is_large(live.spec):
             return None
         start = perf_counter()
         try:
@@ -227,6 +239,10 @@ async def _answer_entry(
         return await _answer(live, task, *entry, top_k)
     except ExecutionError as error:
         return error
+
+
+def _is_large(spec: InputSpec) -> bool:
+    return spec.height * spec.width > _QUICK_PIXELS
 
 
 def _deadline_error() -> DeadlineExceededError:
