@@ -8,6 +8,8 @@
     ``BatchPolicy``: when a batch closes and how large it may be. Pure.
 ``execution_time``
     ``ExecutionTime``: what an execution will take, learned. Pure.
+``caution``
+    ``Caution``: how far that is to be trusted, learned. Pure.
 ``admission``
     When an image accepted now would be answered. Pure.
 ``task``

@@ -194,7 +194,7 @@ class DynamicBatcher:
 
         They need not travel in one batch. Await every task: with ``asyncio.gather``, say.
         """
-        loop = self._admit(len(images), deadline_s, priority)
+        loop, expected_s = self._admit(len(images), deadline_s, priority)
         now_s = self._clock()
         tasks = [
             BatchTask(
@@ -203,6 +203,7 @@ class DynamicBatcher:
                 enqueued_at_s=now_s,
                 deadline_s=deadline_s,
                 priority=priority,
+                expected_s=expected_s,
                 forget=self._dispatcher.forget,
             )
             for image in images
@@ -221,26 +222,14 @@ class DynamicBatcher:
 
         It promises nothing: ask before the work of an upload that would be refused anyway.
         """
-        limit = self.policy.max_queue_size
-        if self.queue_size + count > limit:
-            return QueueFullError(
-                f"{self.queue_size:,} images wait for {self._name} and {count:,} more came; "
-                f"the limit is {limit:,} (KERASERVE_MAX_QUEUE_SIZE).",
-                retry_after_s=self.retry_after_s(),
-            )
-        within_s = math.inf if deadline_s is None else deadline_s - self._clock()
-        return self._too_late(count, within_s, priority)
+        return self._judge(count, deadline_s, priority)[0]
 
-    def answered_in_s(self, count: int = 1, priority: Priority = "interactive") -> float:
-        """Return when ``count`` images accepted now would be answered, as expected, s from now.
+    def answered_in_s(self) -> float:
+        """Return when an interactive image accepted now would be answered at the latest, s.
 
-        0 where nothing was executed yet.
+        As far as it can be expected; 0 where nothing was executed yet.
         """
-        dispatcher = self._dispatcher
-        backlog = dispatcher.backlog(self._clock())
-        return answered_in_s(
-            self.policy, dispatcher.execution_time, backlog, count=count, priority=priority
-        )
+        return self._expected_s(1, "interactive") * self._dispatcher.caution.factor
 
     async def drain(self) -> None:
         """Refuse new images and return once every accepted one is answered.
@@ -277,29 +266,53 @@ class DynamicBatcher:
 
     def _admit(
         self, count: int, deadline_s: float | None, priority: Priority
-    ) -> asyncio.AbstractEventLoop:
-        """Return the event loop if ``count`` images can be accepted, else raise."""
+    ) -> tuple[asyncio.AbstractEventLoop, float | None]:
+        """Return the event loop if ``count`` images can be accepted, else raise.
+
+        Beside it, when the last of them is expected to be answered, s; None where nothing is known.
+        """
         if self._loop is None or self._dispatcher.is_dead:
             raise ServableNotReadyError(f"The batcher of {self._name} is not running.")
         if self._is_draining:
             raise BatcherStoppedError(f"The batcher of {self._name} takes no new images.")
-        refusal = self.refusal(count, deadline_s=deadline_s, priority=priority)
+        refusal, expected_s = self._judge(count, deadline_s, priority)
         if refusal is not None:
             raise refusal
-        return self._loop
+        return self._loop, expected_s
 
-    def _too_late(self, count: int, within_s: float, priority: Priority) -> TooLateError | None:
-        """Return the refusal of images that would not be answered in time."""
-        time = self._dispatcher.execution_time
-        # One that is late already is told so with its turn: its deadline passed, not the queue's.
-        if not time.is_known or self._dispatcher.is_idle or not 0 < within_s < math.inf:
-            return None
-        expected_s = self.answered_in_s(count, priority)
-        if expected_s <= within_s:
-            return None
-        return TooLateError(
-            f"The answer is expected in {expected_s:.3f} s, {self.queue_size:,} images wait for "
-            f"{self._name}; the deadline is in {within_s:.3f} s "
+    def _judge(
+        self, count: int, deadline_s: float | None, priority: Priority
+    ) -> tuple[QueueFullError | None, float | None]:
+        """Return why ``count`` images are refused, and when they are expected to be answered."""
+        limit = self.policy.max_queue_size
+        if self.queue_size + count > limit:
+            refusal = QueueFullError(
+                f"{self.queue_size:,} images wait for {self._name} and {count:,} more came; "
+                f"the limit is {limit:,} (KERASERVE_MAX_QUEUE_SIZE).",
+                retry_after_s=self.retry_after_s(),
+            )
+            return refusal, None
+        if not self._dispatcher.execution_time.is_known:
+            return None, None
+        expected_s = self._expected_s(count, priority)
+        # Somebody is always accepted: what is expected is learned from those who are. One who is
+        # late already is told so with his turn: his deadline has passed, the queue is not full.
+        within_s = math.inf if deadline_s is None else deadline_s - self._clock()
+        factor = self._dispatcher.caution.factor
+        if self._dispatcher.is_idle or expected_s * factor <= within_s or within_s <= 0:
+            return None, expected_s
+        own_s = executed_in_s(self.policy, self._dispatcher.execution_time, count)
+        refusal = TooLateError(
+            f"{self.queue_size:,} images wait for {self._name}: the answer may take "
+            f"{expected_s * factor:.3f} s, the deadline is in {within_s:.3f} s "
             "(timeout_ms, KERASERVE_REQUEST_TIMEOUT_MS).",
-            retry_after_s=retry_in_s(expected_s, executed_in_s(self.policy, time, count), within_s),
+            retry_after_s=retry_in_s(expected_s, own_s, within_s / factor),
+        )
+        return refusal, expected_s
+
+    def _expected_s(self, count: int, priority: Priority) -> float:
+        dispatcher = self._dispatcher
+        backlog = dispatcher.backlog(self._clock())
+        return answered_in_s(
+            self.policy, dispatcher.execution_time, backlog, count=count, priority=priority
         )

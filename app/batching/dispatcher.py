@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 
 from app.batching.admission import HOPELESS_SHARE, Backlog
+from app.batching.caution import Caution
 from app.batching.device import DeviceStopped, DeviceThread
 from app.batching.execution_time import ExecutionTime
 from app.batching.policy import BatchPolicy
@@ -51,6 +52,7 @@ class Dispatcher:
         self.policy = policy
         self.queue = TaskQueue()
         self.execution_time = ExecutionTime()
+        self.caution = Caution()
         self.is_started = False
         self.drained = asyncio.Event()  # in a hurry, or dead, and nothing is left
         self.device_ended = asyncio.Event()
@@ -64,7 +66,8 @@ class Dispatcher:
         )
         self._in_device: deque[list[BatchTask]] = deque()  # the first one is being executed
         self._device_since_s = 0.0  # when that one could start
-        self._delivery_s = 0.0  # from the end of an execution to here, of late
+        self._delivery_s = 0.0  # from the end of an execution until its answers are out, of late
+        self._has_missed = False  # whether images were given up since the last answers
         self._being_answered: list[BatchTask] = []
         self._is_pump_due = False
         self._is_in_hurry = False
@@ -146,6 +149,7 @@ class Dispatcher:
     def forget(self, task: BatchTask) -> None:
         """Take a cancelled task out of the queue, if it is still there."""
         if self.queue.discard(task):
+            self._has_missed |= task.has_expired(self._clock())
             self._reporter.queue_size_changed(len(self.queue))
 
     def hurry(self) -> None:
@@ -201,6 +205,7 @@ class Dispatcher:
             if self.queue and not self._in_device
             else None
         )
+        self._has_missed |= bool(all_expired)
         for task in all_expired:
             task.answer(
                 DeadlineExceededError("The deadline would pass before the image was executed.")
@@ -253,22 +258,28 @@ class Dispatcher:
         has_shrunk = outcome.policy is not self.policy
         self.policy = outcome.policy
         self._device_since_s = outcome.finished_at_s
-        self._learn(outcome)
+        for execution in outcome.executions:
+            self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
         if outcome.executions or outcome.failures:
             self._is_device_sick = outcome.is_device_sick
         self._pump()  # the device first: it must not idle while answers are written
         outcome.answer()
+        # Behind the callers that the answers have woken: they write their responses until then.
+        self._loop.call_soon(self._guarded, self._on_answered, outcome, self._being_answered[0])
         self._being_answered = []
         self._reporter.batch_finished(outcome)
         if has_shrunk:
             self._reporter.batches_shrank(self.policy.max_batch_size)
         self._settle()
 
-    def _learn(self, outcome: BatchOutcome) -> None:
-        for execution in outcome.executions:
-            self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
-        on_the_way_s = max(0.0, self._clock() - outcome.finished_at_s)
-        self._delivery_s += (1 - MEMORY) * (on_the_way_s - self._delivery_s)
+    def _on_answered(self, outcome: BatchOutcome, first: BatchTask) -> None:
+        """Learn how long answers take that are ready, and how right the expectation was."""
+        now_s = self._clock()
+        self._delivery_s += (1 - MEMORY) * (now_s - outcome.finished_at_s - self._delivery_s)
+        if first.expected_s is not None:
+            actual_s = now_s - first.enqueued_at_s
+            self.caution.observe(first.expected_s, actual_s, has_missed=self._has_missed)
+        self._has_missed = False
 
     def _settle(self) -> None:
         # In a hurry, tasks wait only while the device works: the end of a batch is the only
