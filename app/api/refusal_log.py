@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from app.api.record import RequestRecord
+from app.batching.timer import CallLater, TimerHandle
 from app.logging import log_event
 
 logger = logging.getLogger("app.request")
@@ -13,7 +14,8 @@ logger = logging.getLogger("app.request")
 REFUSED_CODE = "queue_full"
 """The code of the problems that are counted instead of logged one by one."""
 
-_PERIOD_S = 1.0
+PERIOD_S = 1.0
+"""Seconds that one line is about."""
 
 
 class RefusalLog:
@@ -27,10 +29,11 @@ class RefusalLog:
     Loop: used on one event loop; there is one timer, while there are refusals.
     """
 
-    def __init__(self) -> None:
-        """Start without any."""
+    def __init__(self, call_later: CallLater | None = None) -> None:
+        """Start without any; ``call_later`` is the running event loop's by default."""
+        self._call_later = call_later
         self._counts: dict[tuple[str, str], int] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: TimerHandle | None = None
 
     def takes(self, record: RequestRecord, route: str) -> bool:
         """Count a request, if it was refused shortly after another one.
@@ -41,7 +44,7 @@ class RefusalLog:
         if record.error_code != REFUSED_CODE:
             return False
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self._end_period)
+            self._begin_period()
             return False
         key = (route, str(record.servable))
         self._counts[key] = self._counts.get(key, 0) + 1
@@ -62,8 +65,13 @@ class RefusalLog:
             }
             log_event(logger, logging.INFO, "requests refused", fields)
 
+    def _begin_period(self) -> None:
+        call_later = self._call_later or asyncio.get_running_loop().call_later
+        self._timer = call_later(PERIOD_S, self._end_period)
+
     def _end_period(self) -> None:
+        self._timer = None
         has_more = bool(self._counts)
         self.flush()
         if has_more:
-            self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self._end_period)
+            self._begin_period()

@@ -12,8 +12,15 @@ ENOUGH_EXECUTIONS = 8
 WINDOW = 8
 """Durations kept of each size: a hiccup is one of eight, a slower machine soon all of them."""
 
-MEMORY = 0.98
-"""Weight of a size per execution of another one: about the last fifty executions count."""
+MEMORY = 0.95
+"""Weight of a size per execution of another one: what was long ago must not contradict for long."""
+
+KEPT = 100
+"""Executions after which a size that was not seen is forgotten.
+
+What is expected of it may be the very reason why it is not seen any more: nobody would be accepted
+whose batch could show that it is wrong.
+"""
 
 
 @dataclass(slots=True)
@@ -35,15 +42,16 @@ class ExecutionTime:
     n counts what the device computes, padding included: 5 images in a batch of 8 take as long as 8.
 
     After each execution a line is drawn through the typical durations of the sizes seen, by
-    weighted least squares with exponential forgetting. The line is what Clipper (Crankshaw et al.,
-    NSDI 2017, section 4.3) found on every framework, and what BentoML's ``CorkDispatcher`` fits.
-    Two things differ from those, because a wrong line refuses people here and does not only delay
-    them. The typical duration leaves out the longest of the last eight of its size: a first slow
-    execution, or a moment in which the machine was busy elsewhere, moves nothing. And a size is
-    one point however often it came: thousands of lone images do not outweigh a large batch.
+    weighted least squares with exponential forgetting. Such a regression of the latency on the
+    batch size sizes the batches of Clipper (Crankshaw et al., NSDI 2017, section 4.3) and of
+    BentoML's ``CorkDispatcher``. Two things differ from those, because a wrong line refuses people
+    here and does not only delay them. The typical duration leaves out the longest of the last eight
+    of its size: a first slow execution, or a moment in which the machine was busy elsewhere, moves
+    nothing. And a size is one point however often it came: thousands of lone images do not outweigh
+    a large batch.
 
-    As long as one size alone was seen, the others are expected to take as long: of larger ones this
-    is too little, and one of them corrects it.
+    As long as one size alone was seen of late, the others are expected to take as long: of larger
+    ones this is too little, and the first of them corrects it.
     """
 
     __slots__ = ("_executions", "_fixed_s", "_per_image_s", "_sizes")
@@ -83,14 +91,14 @@ class ExecutionTime:
         known = self._sizes.setdefault(size, _Size())
         known.durations_s.append(duration_s)
         known.last_seen = self._executions
-        points = [
-            (
-                float(each),
-                seen.typical_s(),
-                len(seen.durations_s) * MEMORY ** (self._executions - seen.last_seen),
-            )
-            for each, seen in self._sizes.items()
-        ]
+        points = []
+        for each, seen in list(self._sizes.items()):
+            age = self._executions - seen.last_seen
+            if age > KEPT:
+                del self._sizes[each]
+                continue
+            weight = len(seen.durations_s) * MEMORY**age
+            points.append((float(each), seen.typical_s(), weight))
         self._per_image_s, self._fixed_s = fit_line(points)
 
 
