@@ -13,7 +13,8 @@ ACCELERATOR ?= auto
 # of `make train`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
-# passed on by `make test`, `make tensorboard`, `make bench`, `bench-train`, `-swaps` and `-engines`
+# passed on by `make test`, `make tensorboard`, `make bench`, `bench-train`, `-swaps`, `-engines`
+# and `-decoders`
 ARGS ?=
 # of `make lock`: non-empty takes the newest versions instead of keeping the pins
 UPGRADE ?=
@@ -30,10 +31,10 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-train bench-swaps bench-engines lock clean
+.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-train bench-swaps bench-engines bench-decoders lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: ## Make .venv with everything: serving, training, development
 	@$(bootstrap) serve tensorflow train dev
@@ -87,6 +88,10 @@ bench-swaps: ## Measure what new versions cost while requests come in (ARGS are 
 bench-engines: ## Measure a version on every engine and precision (ARGS are the benchmark's)
 	@$(bootstrap) serve tensorflow dev
 	@$(bin)/python -m benchmarks.engines $(ARGS)
+
+bench-decoders: ## Measure decoding of thumbnails and photographs (ARGS are the benchmark's)
+	@$(bootstrap) serve dev
+	@$(bin)/python -m benchmarks.decoders $(ARGS)
 
 lock: ## Compile requirements/*.txt (UPGRADE=1 takes the newest versions)
 	@$(bootstrap) dev

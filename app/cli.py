@@ -12,6 +12,7 @@ from app.commands.export import add_export_command
 from app.commands.keys import add_keys_commands
 from app.commands.serve import add_serve_command
 from app.commands.store import add_store_commands
+from app.commands.tune import add_tune_command
 from app.errors import ServingError
 from app.settings import SettingsError
 
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"keraserve {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_serve_command(commands)
+    add_tune_command(commands)
     models = commands.add_parser("models", help="look at published models, and say what is served")
     model_commands = models.add_subparsers(required=True, metavar="COMMAND")
     add_store_commands(model_commands)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import sys
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 # Attributes of every LogRecord; what a caller adds through ``extra`` is the rest.
@@ -23,14 +22,34 @@ _QUIET = ("uvicorn.access", "PIL", "tensorflow", "absl", "h5py", "asyncio", "wat
 _encode = json.JSONEncoder(ensure_ascii=False, default=str, separators=(",", ":")).encode
 
 
-def log_event(logger: logging.Logger, level: int, message: str, fields: Mapping[str, Any]) -> None:
+def log_event(logger: logging.Logger, level: int, message: str, fields: dict[str, Any]) -> None:
     """Log what happens thousands of times a second; ``level`` must be enabled.
 
-    As ``logger.log(level, message, extra=fields)``, without looking up the stack who called.
+    As ``logger.log(level, message, extra=fields)``, without looking up the stack who called, and
+    without a record where the line is JSON and nobody else listens.
     """
+    handler = _only_handler(logger)
+    if handler is not None and handler.write_json(logger.name, level, message, fields):
+        return
     record = logging.LogRecord(logger.name, level, "", 0, message, (), None)
     record.__dict__.update(fields)
     logger.handle(record)
+
+
+def _only_handler(logger: logging.Logger) -> TurnHandler | None:
+    """Return the handler of all lines, if no filter and no other handler is to see this one."""
+    above: logging.Logger | None = logger
+    while above is not None:
+        if above.filters:
+            return None
+        handlers, parent = above.handlers, above.parent
+        if parent is None:
+            only = handlers[0] if len(handlers) == 1 else None
+            return only if isinstance(only, TurnHandler) else None
+        if handlers or not above.propagate:
+            return None
+        above = parent
+    return None
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -47,9 +66,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        moment = datetime.fromtimestamp(record.created, UTC)
         line = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": _utc(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -58,6 +76,16 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return _encode(line)
+
+
+def _utc(created_s: float) -> str:
+    second, fraction = divmod(created_s, 1)
+    return f"{_utc_second(int(second))}.{int(fraction * 1000):03d}Z"
+
+
+@functools.lru_cache(2)
+def _utc_second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 class TextFormatter(logging.Formatter):
@@ -72,6 +100,10 @@ class TextFormatter(logging.Formatter):
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
+
+
+# What the logging module tells of, on standard error, where lines cannot be written.
+_LOST = logging.LogRecord(__name__, logging.INFO, "", 0, "lines of one turn", (), None)
 
 
 class TurnHandler(logging.StreamHandler[TextIO]):
@@ -92,21 +124,48 @@ class TurnHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Take one line."""
         try:
-            self._waiting.append(self.format(record))
-            loop = _running_loop()
-            if loop is None or record.levelno >= logging.WARNING:
-                self.flush()
-            elif loop is not self._due_on:
-                self._due_on = loop
-                loop.call_soon(self._end_turn, record)
+            self._take(self.format(record), record.levelno)
         except Exception:
             self.handleError(record)
 
-    def _end_turn(self, record: logging.LogRecord) -> None:
+    def write_json(self, name: str, level: int, message: str, fields: dict[str, Any]) -> bool:
+        """Take the line of a record that was not made.
+
+        Returns:
+            Whether it did; not if lines are no JSON, or if it failed.
+        """
+        if type(self.formatter) is not JsonFormatter or level < self.level or self.filters:
+            return False
+        lock = self.lock
+        assert lock is not None, "every handler has one"
+        head = {
+            "time": _utc(time.time()),
+            "level": logging.getLevelName(level).lower(),
+            "logger": name,
+            "message": message,
+        }
+        try:
+            line = _encode(head | fields)
+            with lock:
+                self._take(line, level)
+        except Exception:
+            return False
+        return True
+
+    def _take(self, line: str, level: int) -> None:
+        self._waiting.append(line)
+        loop = _running_loop()
+        if loop is None or level >= logging.WARNING:
+            self.flush()
+        elif loop is not self._due_on:
+            self._due_on = loop
+            loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
         try:
             self.flush()
         except Exception:  # as where a line is written at once: a full disk ends no event loop
-            self.handleError(record)
+            self.handleError(_LOST)
 
     def flush(self) -> None:
         """Write what waits."""

@@ -45,6 +45,8 @@ def create_app(settings: Settings, *, load: LoadServable = load_servable) -> Fas
         lifespan=lifespan,
         docs_url=None,  # served from local assets by app.api.docs
         redoc_url=None,
+        # FastAPI's own looks for a configuration of it with every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.lifecycle = lifecycle
     api.install(app, settings.cors_origins)

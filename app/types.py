@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +136,36 @@ class Servable(Protocol):
 
     def close(self) -> None:
         """Give the device's memory back. Calls after this one do nothing."""
+        ...
+
+
+@runtime_checkable
+class StagingServable(Servable, Protocol):
+    """A servable on a device with memory of its own, where copying is a step of its own.
+
+    ``stage`` may run in a second thread while ``execute`` or ``execute_staged`` runs.
+    """
+
+    def stage(self, images: ImageArray) -> Any:
+        """Copy ``(N, H, W, C)`` uint8, as ``execute`` takes it, to the device.
+
+        Returns:
+            What ``execute_staged`` takes, once.
+        """
+        ...
+
+    def execute_staged(self, staged: Any) -> ScoreArray:
+        """Classify what was copied → ``(N, K)`` float32, rows sum to 1, without the filling."""
+        ...
+
+
+@runtime_checkable
+class ServableGroup(Servable, Protocol):
+    """One version on several devices; each member has a thread of its own."""
+
+    @property
+    def members(self) -> tuple[Servable, ...]:
+        """One for each device, all with the same answers."""
         ...
 
 

@@ -29,6 +29,7 @@ DEFAULT = "models/cifar10"
 BATCHES = (1, 8, 32, 64)
 CHOICES = (
     EnginePolicy("tensorflow", "float32"),
+    EnginePolicy("tensorflow", "bfloat16"),
     EnginePolicy("openvino", "float32"),
     EnginePolicy("openvino", "bfloat16"),
 )

@@ -22,14 +22,14 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.server"}),
     frozenset({"app.main"}),
     frozenset({"app.api"}),
-    frozenset({"app.lifecycle", "app.version_check"}),
+    frozenset({"app.lifecycle", "app.version_check", "app.tuning"}),
     frozenset({"app.administration"}),
     frozenset({"app.loading", "app.keeping", "app.rollout"}),
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),
     frozenset({"app.artifacts", "app.access", "app.metrics", "app.logging"}),
-    frozenset({"app.json_file", "app.watching"}),
+    frozenset({"app.json_file", "app.watching", "app.charts"}),
     frozenset({"app.types", "app.errors"}),
     frozenset({"app"}),  # app/__init__.py: the version number
 )

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {
     "bench",
     "bench-train",
+    "bench-decoders",
     "bench-engines",
     "bench-swaps",
     "check",

@@ -2,7 +2,8 @@
 
 ``classify``, ``models``, ``admin``, ``health``, ``metrics``, ``docs``
     Routes.
-``query``, ``uploads``, ``multipart``, ``json_body``, ``schemas``, ``admin_schemas``
+``query``, ``uploads``, ``single_part``, ``multipart``, ``json_body``, ``schemas``,
+``admin_schemas``, ``answer``
     What comes in and what goes out.
 ``access``, ``local``
     Whether a request may do what it asks.

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from app.access.caller import Scope
 from app.api.access import require
+from app.api.answer import AnswerResponse, server_timing
 from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
 from app.api.disconnect import CancelOnDisconnect
@@ -87,17 +88,17 @@ async def classify(request: Request) -> Response:
         content = await read_image(request, lifecycle.request_policy, options.deadline_s)
         with CancelOnDisconnect(request.receive):
             live, answer = await lifecycle.director.classify(choice, content, options)
-    record.servable, record.timing = live.id, answer.timing
-    total_s = record.elapsed_s()
+    timing = _timing(answer.timing, record.elapsed_s())
+    record.servable, record.timing = live.id, timing
     body = ClassifyResponse(
         request_id=record.request_id,
         model=live.id.name,
         version=live.id.version,
         predictions=_predictions(answer),
         image=_image(answer),
-        timing=_timing(answer.timing, total_s),
+        timing=timing,
     )
-    return _answer(_WRITE_ANSWER(body), answer.timing, total_s)
+    return AnswerResponse(_WRITE_ANSWER(body), server_timing(timing, timing.total_ms))
 
 
 @router.post(
@@ -129,9 +130,10 @@ async def classify_batch(request: Request) -> Response:
         contents = [upload.content for upload in uploads]
         with CancelOnDisconnect(request.receive):
             live, answers = await lifecycle.director.classify_many(choice, contents, options)
-    timing = slowest(answer.timing for answer in answers if isinstance(answer, Classification))
-    record.servable, record.timing = live.id, timing
     total_s = record.elapsed_s()
+    slow = slowest(answer.timing for answer in answers if isinstance(answer, Classification))
+    timing = None if slow is None else _timing(slow, total_s)
+    record.servable, record.timing = live.id, timing
     failed = sum(isinstance(answer, ServingError) for answer in answers)
     body = BatchResponse(
         request_id=record.request_id,
@@ -141,7 +143,7 @@ async def classify_batch(request: Request) -> Response:
         failed=failed,
         results=_entries(uploads, answers, total_s),
     )
-    return _answer(body.model_dump_json(), timing, total_s)
+    return AnswerResponse(body.model_dump_json().encode(), server_timing(timing, _ms(total_s)))
 
 
 def _admit(
@@ -225,16 +227,6 @@ def _timing(timing: StageTiming, total_s: float) -> TimingEntry:
         total_ms=_ms(total_s),
         batch_size=timing.batch_size,
     )
-
-
-def _answer(body: str | bytes, timing: StageTiming | None, total_s: float) -> Response:
-    stages = f"total;dur={_ms(total_s)}"
-    if timing is not None:
-        stages = (
-            f"decode;dur={_ms(timing.decode_s)}, queue;dur={_ms(timing.queue_s)}, "
-            f"execute;dur={_ms(timing.execute_s)}, {stages}"
-        )
-    return Response(body, headers={"Server-Timing": stages}, media_type="application/json")
 
 
 def _ms(seconds: float) -> float:

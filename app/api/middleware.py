@@ -251,8 +251,8 @@ def _fields(
     timing = record.timing
     if timing is not None:
         fields["batch_size"] = timing.batch_size
-        fields["decode_ms"] = round(timing.decode_s * 1000, 3)
-        fields["queue_ms"] = round(timing.queue_s * 1000, 3)
-        fields["execute_ms"] = round(timing.execute_s * 1000, 3)
+        fields["decode_ms"] = timing.decode_ms
+        fields["queue_ms"] = timing.queue_ms
+        fields["execute_ms"] = timing.execute_ms
     fields["total_ms"] = round(elapsed_s * 1000, 3)
     return fields

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from app.api.schemas import TimingEntry
 from app.inference.records import StageTiming
 from app.types import ServableId
 
@@ -40,7 +41,7 @@ class RequestRecord:
     started_s: float
     arrived_s: float
     servable: ServableId | None = None
-    timing: StageTiming | None = None
+    timing: TimingEntry | None = None
     error_code: str | None = None
     by: str | None = None
 

@@ -18,10 +18,16 @@
     ``TaskQueue``: who waits, in which order they leave.
 ``runner``
     ``BatchRunner``: executes one batch, splits it where it fails. Plain calls, no thread.
+``lane``
+    ``DeviceLane``: one device and the batches that it was handed; there may be several.
 ``device``
     ``DeviceThread``: the thread that runs the runner.
+``staging``
+    ``StagingThread``: copies the next batch to the device meanwhile, where the servable can.
 ``timer``
     ``MomentTimer``: the one timer, for ``batch_timeout_s``.
+``delivery``
+    ``Delivery``: gives the answers, in slices under overload.
 ``reporting``
     ``BatchReporter``: observer, measured rate, log records.
 """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 
 from app.batching.execution_time import ExecutionTime
 from app.batching.policy import BatchPolicy
@@ -18,14 +20,14 @@ class Backlog:
     """What stands between a new image and its answer.
 
     Attributes:
-        device_free_in_s: When the device will have executed all that it was given, s from now.
+        devices_free_in_s: When each device will have executed all that it was given, s from now.
         interactive: Interactive tasks waiting.
         bulk: Bulk tasks waiting.
         company_until_s: How long a batch that is not full will still wait for company, s from now.
         delivery_s: From the end of an execution until its answers are given.
     """
 
-    device_free_in_s: float = 0.0
+    devices_free_in_s: tuple[float, ...] = (0.0,)
     interactive: int = 0
     bulk: int = 0
     company_until_s: float = 0.0
@@ -45,10 +47,10 @@ def answered_in_s(
     Nothing that comes later is foreseen: interactive images that come meanwhile go before bulk.
     """
     executed = _executed_until(policy, backlog, count, priority)
-    begins_in_s = backlog.device_free_in_s
+    free_in_s = backlog.devices_free_in_s
     if executed < policy.max_batch_size:
-        begins_in_s = max(begins_in_s, backlog.company_until_s)
-    return begins_in_s + executed_in_s(policy, time, executed) + backlog.delivery_s
+        free_in_s = tuple([max(each_s, backlog.company_until_s) for each_s in free_in_s])
+    return executed_in_s(policy, time, executed, free_in_s) + backlog.delivery_s
 
 
 def retry_in_s(expected_s: float, own_s: float, within_s: float) -> float:
@@ -66,16 +68,37 @@ def retry_in_s(expected_s: float, own_s: float, within_s: float) -> float:
     return expected_s - max(own_s, within_s)
 
 
-def executed_in_s(policy: BatchPolicy, time: ExecutionTime, images: int) -> float:
-    """Return how long the device needs for ``images``, in the batches that the policy forms, s."""
+def executed_in_s(
+    policy: BatchPolicy, time: ExecutionTime, images: int, free_in_s: Sequence[float] = (0.0,)
+) -> float:
+    """Return when the last of ``images`` will have been executed, s from now.
+
+    Args:
+        policy: Forms the batches.
+        time: Expects what each takes.
+        images: As many, one after the other.
+        free_in_s: When each device can begin, s from now; a batch goes to the first that can.
+    """
     largest = policy.max_batch_size
     full, rest = divmod(images, largest)
-    total_s = full * time.expected_s(largest)
+    full_s = time.expected_s(largest)
+    rest_s = []
     while rest:
         size = policy.size_to_take(rest)
-        total_s += time.expected_s(policy.padded_size(size))
+        rest_s.append(time.expected_s(policy.padded_size(size)))
         rest -= size
-    return total_s
+    if len(free_in_s) == 1:
+        return free_in_s[0] + full * full_s + sum(rest_s)
+    # Devices have work for two batches at most, and are level after as many for each; of what
+    # comes then, all get the same.
+    rounds = max(0, full // len(free_in_s) - 2)
+    ends_s = [each_s + rounds * full_s for each_s in free_in_s]
+    heapify(ends_s)
+    end_s = 0.0
+    for batch_s in [full_s] * (full - rounds * len(ends_s)) + rest_s:
+        end_s = max(end_s, ends_s[0] + batch_s)
+        heapreplace(ends_s, ends_s[0] + batch_s)
+    return end_s
 
 
 def _executed_until(policy: BatchPolicy, backlog: Backlog, count: int, priority: Priority) -> int:

@@ -33,7 +33,9 @@ class DynamicBatcher:
     Loop
         Every method runs on the event loop that called ``start()``. All state belongs to that
         loop; there are no locks. ``Servable.execute``, and the stacking of the images, run in one
-        thread of the batcher's own, so two executions never overlap.
+        thread of the batcher's own, so two executions never overlap; of a ``ServableGroup``, in
+        one thread for each device, all of which take from the one queue. A batch that lies ready
+        for a device with memory of its own is copied there meanwhile, in a thread of its own.
     Accept
         ``schedule()`` never waits. It raises ``QueueFullError`` where ``max_queue_size`` images
         wait, with the time after which the queue will be gone; ``TooLateError`` where the answer
@@ -49,8 +51,8 @@ class DynamicBatcher:
         of the event loop, so that uploads whose decoding ended together travel together.
         Interactive tasks go first, first in, first out; one place of each batch is kept for bulk
         where bulk waits. A full batch of interactive tasks closes while the device still works
-        and lies ready for it (one at most). A batch that would need much filling is cut to the
-        next smaller allowed size, and the rest goes first in the one after it.
+        and lies ready for it (one at most for each device). A batch that would need much filling
+        is cut to the next smaller allowed size, and the rest goes first in the one after it.
     Answer
         Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
         caller's own cancellation. The next batch is on its way to the device before the answers
@@ -67,16 +69,17 @@ class DynamicBatcher:
         logged. A row that is not finite fails its own image only. ``OutOfDeviceMemoryError``
         halves the largest allowed size for good. If the device thread or the batcher's own code
         dies, all accepted tasks fail with ``ServableNotReadyError`` and ``is_healthy`` is false
-        for good. It is false for as long as an execution runs longer than ``stall_after_s``, or
-        as an image that could be classified before fails as well (for ``stall_after_s`` at most
-        if nothing more is executed). An observer that raises is
-        logged once and otherwise ignored.
+        for good. If one of several devices dies, so do the tasks with it, two batches at most;
+        the others go on with all the rest, and ``is_healthy`` is false all the same. It is false
+        for as long as an execution runs longer than ``stall_after_s``, or as an image that could
+        be classified before fails as well (for ``stall_after_s`` at most if nothing more is
+        executed). An observer that raises is logged once and otherwise ignored.
     Bound
-        Queue delay of an interactive task <= batch_timeout_s + (1 + ceil(max_queue_size /
-        max_batch_size)) x longest execution, splitting included, and where the last batch before
-        it is cut, one execution of each smaller allowed size more. Of a bulk task, while
-        interactive tasks fill every batch: (2 + max_queue_size) x longest execution; without
-        bound only at ``max_batch_size`` 1, where no place can be kept.
+        On D devices that live, queue delay of an interactive task <= batch_timeout_s + (1 +
+        ceil(max_queue_size / (D x max_batch_size))) x longest execution, splitting included, and
+        where the last batch before it is cut, one execution of each smaller allowed size more. Of
+        a bulk task, while interactive tasks fill every batch: (2 + ceil(max_queue_size / D)) x
+        longest execution; without bound only at ``max_batch_size`` 1, where no place can be kept.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class DynamicBatcher:
         """Build a stopped batcher.
 
         Args:
-            servable: Warmed up; called by this batcher's thread only. Its owner closes it, once
+            servable: Warmed up; called by this batcher's threads only. Its owner closes it, once
                 ``is_closed``.
             policy: Sizes and times.
             observer: Told of every batch and every change of the queue.
@@ -144,7 +147,8 @@ class DynamicBatcher:
 
     def retry_after_s(self) -> float:
         """Return when the present queue will have been executed, in seconds, at least 1."""
-        return self._reporter.retry_after_s(self.queue_size)
+        share = -(-self.queue_size // max(1, self._dispatcher.devices))  # of each device
+        return self._reporter.retry_after_s(share)
 
     def start(self) -> None:
         """Start the device thread on the running event loop.
@@ -229,7 +233,7 @@ class DynamicBatcher:
 
         As far as it can be expected; 0 where nothing was executed yet.
         """
-        return self._expected_s(1, "interactive") * self._dispatcher.caution.factor
+        return self._expected_s(1, "interactive") * self._dispatcher.delivery.caution.factor
 
     async def drain(self) -> None:
         """Refuse new images and return once every accepted one is answered.
@@ -286,6 +290,7 @@ class DynamicBatcher:
         """Return why ``count`` images are refused, and when they are expected to be answered."""
         limit = self.policy.max_queue_size
         if self.queue_size + count > limit:
+            self._dispatcher.is_refusing = True
             refusal = QueueFullError(
                 f"{self.queue_size:,} images wait for {self._name} and {count:,} more came; "
                 f"the limit is {limit:,} (KERASERVE_MAX_QUEUE_SIZE).",
@@ -298,10 +303,12 @@ class DynamicBatcher:
         # Somebody is always accepted: what is expected is learned from those who are. One who is
         # late already is told so with his turn: his deadline has passed, the queue is not full.
         within_s = math.inf if deadline_s is None else deadline_s - self._clock()
-        factor = self._dispatcher.caution.factor
+        factor = self._dispatcher.delivery.caution.factor
         if self._dispatcher.is_idle or expected_s * factor <= within_s or within_s <= 0:
             return None, expected_s
-        own_s = executed_in_s(self.policy, self._dispatcher.execution_time, count)
+        idle = (0.0,) * max(1, self._dispatcher.devices)
+        own_s = executed_in_s(self.policy, self._dispatcher.execution_time, count, idle)
+        self._dispatcher.is_refusing = True
         refusal = TooLateError(
             f"{self.queue_size:,} images wait for {self._name}: the answer may take "
             f"{expected_s * factor:.3f} s, the deadline is in {within_s:.3f} s "

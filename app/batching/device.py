@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from app.batching.runner import BatchOutcome, BatchRunner
+from app.batching.staging import Staging, StagingThread
 from app.batching.task import BatchTask
 
 
@@ -26,7 +27,9 @@ class DeviceStopped:
 class DeviceThread:
     """One thread of its own, so that two executions can never overlap.
 
-    Not the event loop's default executor: there, a slow disk could hold up the device.
+    Not the event loop's default executor: there, a slow disk could hold up the device. Where the
+    servable can copy a batch ahead, a second thread does so with batches that come while the
+    device works; a batch that finds the device idle saves that detour.
 
     ``submit`` and ``stop`` are called on the event loop. Every submitted batch is reported once, in
     order, unless the thread ends before; ``DeviceStopped`` is always the last report.
@@ -49,17 +52,28 @@ class DeviceThread:
         """
         self._runner = runner
         self._report = report
-        self._inbox: SimpleQueue[Sequence[BatchTask] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Sequence[BatchTask] | Staging | None] = SimpleQueue()
+        self._stager = StagingThread(runner, name=f"copy {name}") if runner.can_stage else None
         # A daemon: an execution that hangs must not keep the process from exiting.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, and the one that copies for it."""
+        if self._stager is not None:
+            self._stager.start()
         self._thread.start()
 
-    def submit(self, tasks: Sequence[BatchTask]) -> None:
-        """Have ``tasks`` executed after those submitted before."""
-        self._inbox.put(tasks)
+    def submit(self, tasks: Sequence[BatchTask], *, is_behind: bool = False) -> None:
+        """Have ``tasks`` executed after those submitted before.
+
+        Args:
+            tasks: A batch.
+            is_behind: Whether the device has another batch to execute first: time to copy this one.
+        """
+        if is_behind and self._stager is not None:
+            self._inbox.put(self._stager.submit(tasks))
+        else:
+            self._inbox.put(tasks)
 
     def stop(self) -> None:
         """Have the thread end after what was submitted before."""
@@ -73,14 +87,19 @@ class DeviceThread:
         except BaseException as raised:
             # SystemExit and its like too: a thread that ends in silence leaves its callers hanging.
             error = raised
+        if self._stager is not None:
+            self._stager.stop()  # before the last word: after it, the servable may be closed
         with suppress(RuntimeError):  # the event loop is closed: nobody is left to be told
             self._report(DeviceStopped(error))
 
     def _serve_next(self) -> bool:
         # A function of its own, so that no local variable keeps the last batch's images alive
         # while the thread waits for the next one.
-        tasks = self._inbox.get()
-        if tasks is None:
+        batch = self._inbox.get()
+        if batch is None:
             return False
-        self._report(self._runner.run(tasks))
+        if isinstance(batch, Staging):
+            self._report(self._runner.run(batch.tasks, batch.wait()))
+        else:
+            self._report(self._runner.run(batch))
         return True

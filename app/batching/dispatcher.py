@@ -5,27 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import chain
 
 from app.batching.admission import HOPELESS_SHARE, Backlog
-from app.batching.caution import Caution
-from app.batching.device import DeviceStopped, DeviceThread
+from app.batching.delivery import Delivery
+from app.batching.device import DeviceStopped
 from app.batching.execution_time import ExecutionTime
+from app.batching.lane import DeviceLane, next_lane
 from app.batching.policy import BatchPolicy
-from app.batching.reporting import MEMORY, BatchReporter
-from app.batching.runner import BatchOutcome, BatchRunner
+from app.batching.reporting import BatchReporter
+from app.batching.runner import BatchOutcome
 from app.batching.task import BatchTask
 from app.batching.task_queue import TaskQueue
 from app.batching.timer import CallLater, MomentTimer
 from app.errors import DeadlineExceededError, ServableNotReadyError, ServerFaultError
-from app.types import Clock, Servable
+from app.types import Clock, Servable, ServableGroup
 
 logger = logging.getLogger(__name__)
-
-DEVICE_DEPTH = 2
-"""Batches handed to the device thread at once: the one it executes, and a full one behind it."""
 
 
 class Dispatcher:
@@ -33,10 +30,15 @@ class Dispatcher:
 
     There is no worker task: three callbacks on the event loop (something came, a batch came back,
     the timer fired) do everything, each through ``_guarded``. A task is always in exactly one
-    place: the queue, a batch with the device, or the batch being answered; ``fail_all`` empties
-    all three.
+    place: the queue, a batch with a device, or a batch being answered; ``fail_all`` empties all
+    three.
 
     All attributes are owned by the event loop.
+
+    Attributes:
+        execution_time: What executions take.
+        delivery: What has been executed and is being answered.
+        is_refusing: Set where somebody is refused; until the next batch comes back.
     """
 
     def __init__(
@@ -52,7 +54,8 @@ class Dispatcher:
         self.policy = policy
         self.queue = TaskQueue()
         self.execution_time = ExecutionTime()
-        self.caution = Caution()
+        self.delivery = Delivery(clock, self._settle)
+        self.is_refusing = False
         self.is_started = False
         self.drained = asyncio.Event()  # in a hurry, or dead, and nothing is left
         self.device_ended = asyncio.Event()
@@ -61,18 +64,21 @@ class Dispatcher:
         self._name = name
         self._loop: asyncio.AbstractEventLoop  # these two are set by start(),
         self._timer: MomentTimer  # before anything can be accepted
-        self._device = DeviceThread(
-            BatchRunner(servable, policy, clock), self._report, name=f"device {name}".rstrip()
-        )
-        self._in_device: deque[list[BatchTask]] = deque()  # the first one is being executed
-        self._device_since_s = 0.0  # when that one could start
-        self._delivery_s = 0.0  # from the end of an execution until its answers are out, of late
-        self._has_missed = False  # whether images were given up since the last answers
-        self._being_answered: list[BatchTask] = []
+        members = servable.members if isinstance(servable, ServableGroup) else (servable,)
+        thread = f"device {name}".rstrip()
+        self._lanes = [
+            DeviceLane(
+                member,
+                policy,
+                clock,
+                self._report,
+                name=f"{thread} {number}" if len(members) > 1 else thread,
+            )
+            for number, member in enumerate(members, start=1)
+        ]
         self._is_pump_due = False
         self._is_in_hurry = False
         self._death: str | None = None
-        self._is_device_sick = False
 
     @property
     def is_dead(self) -> bool:
@@ -81,24 +87,25 @@ class Dispatcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is with the device."""
-        return not self.queue and not self._in_device
+        """Whether nothing waits, is with a device, or is being answered."""
+        is_waiting = self.queue or not self.delivery.is_empty
+        return not is_waiting and not any(lane.batches for lane in self._lanes)
+
+    @property
+    def devices(self) -> int:
+        """Those that have not died."""
+        return sum(not lane.has_died for lane in self._lanes)
 
     @property
     def failure(self) -> str | None:
         """What is wrong; None where nothing is."""
         if self._death is not None:
             return self._death
-        # It expires: readiness keeps the requests away that could show that the device is well.
-        if self._is_device_sick and (
-            self._clock() - self._device_since_s <= self.policy.stall_after_s
-        ):
-            return "the device fails on an image that it could classify before"
-        if self._in_device:
-            busy_s = self._clock() - self._device_since_s
-            if busy_s > self.policy.stall_after_s:
-                limit_s = self.policy.stall_after_s
-                return f"one execution has been running for {busy_s:.0f} s, limit {limit_s:.0f} s"
+        now_s, count = self._clock(), len(self._lanes)
+        for number, lane in enumerate(self._lanes, start=1):
+            failure = lane.failure(now_s, self.policy.stall_after_s)
+            if failure is not None:
+                return failure if count == 1 else f"device {number} of {count}: {failure}"
         return None
 
     def backlog(self, now_s: float) -> Backlog:
@@ -108,20 +115,22 @@ class Dispatcher:
             closes_at_s = self.policy.closes_at_s(self.queue.oldest_enqueued_at_s)
             company_until_s = max(0.0, closes_at_s - now_s)
         return Backlog(
-            device_free_in_s=self._device_free_in_s(now_s),
+            devices_free_in_s=tuple(
+                [self._free_in_s(lane, now_s) for lane in self._lanes if not lane.has_died]
+            )
+            or (0.0,),
             interactive=self.queue.interactive_size,
             bulk=self.queue.bulk_size,
             company_until_s=company_until_s,
-            delivery_s=self._delivery_s,
+            delivery_s=self.delivery.delay_s,
         )
 
-    def _device_free_in_s(self, now_s: float) -> float:
-        if not self._in_device:
+    def _free_in_s(self, lane: DeviceLane, now_s: float) -> float:
+        if not lane.batches:
             return 0.0
-        expected_s = [self._expected_s(len(batch)) for batch in self._in_device]
+        expected_s = [self._expected_s(len(batch)) for batch in lane.batches]
         # One that runs longer than expected is expected to end now: nobody knows better.
-        present_s = max(0.0, self._device_since_s + expected_s[0] - now_s)
-        return present_s + sum(expected_s[1:])
+        return max(0.0, lane.since_s + expected_s[0] - now_s) + sum(expected_s[1:])
 
     def _expected_s(self, size: int) -> float:
         # A batch from before the policy shrank may be larger than the largest size of now.
@@ -129,10 +138,11 @@ class Dispatcher:
         return self.execution_time.expected_s(self.policy.padded_size(size))
 
     def start(self, loop: asyncio.AbstractEventLoop, call_later: CallLater) -> None:
-        """Start the device thread; ``loop`` is the running one."""
+        """Start the device threads; ``loop`` is the running one."""
         self._loop = loop
         self._timer = MomentTimer(self._on_timer, self._clock, call_later)
-        self._device.start()
+        for lane in self._lanes:
+            lane.start()
         self.is_started = True
 
     def push(self, tasks: Iterable[BatchTask]) -> None:
@@ -141,7 +151,7 @@ class Dispatcher:
             self.queue.push(task)
         # A turn later, not here: images whose decoding ended in one turn go in one batch, and
         # the first of them does not travel alone while the others wait for a whole execution.
-        if not self._is_pump_due and len(self._in_device) < DEVICE_DEPTH:
+        if not self._is_pump_due and next_lane(self._lanes) is not None:
             self._is_pump_due = True
             self._loop.call_soon(self._guarded, self._pump)
         self._reporter.queue_size_changed(len(self.queue))
@@ -149,7 +159,7 @@ class Dispatcher:
     def forget(self, task: BatchTask) -> None:
         """Take a cancelled task out of the queue, if it is still there."""
         if self.queue.discard(task):
-            self._has_missed |= task.has_expired(self._clock())
+            self.delivery.has_missed |= task.has_expired(self._clock())
             self._reporter.queue_size_changed(len(self.queue))
 
     def hurry(self) -> None:
@@ -160,14 +170,16 @@ class Dispatcher:
         self._settle()
 
     def stop_device(self) -> None:
-        """Have the device thread end after its present work; ``device_ended`` tells."""
-        self._device.stop()
+        """Have the device threads end after their present work; ``device_ended`` tells."""
+        for lane in self._lanes:
+            lane.stop()
 
     def fail_all(self, make_error: Callable[[], ServerFaultError]) -> int:
         """Answer everybody with an error of their own; return how many were not answered yet."""
-        tasks = [*self._being_answered, *chain.from_iterable(self._in_device), *self.queue.clear()]
-        self._being_answered = []
-        self._in_device.clear()
+        with_devices = chain.from_iterable(lane.tasks for lane in self._lanes)
+        tasks = [*self.delivery.clear(), *with_devices, *self.queue.clear()]
+        for lane in self._lanes:
+            lane.batches.clear()
         self._timer.set(None)
         self.drained.set()
         answered = sum(task.answer(make_error()) for task in tasks)
@@ -192,20 +204,17 @@ class Dispatcher:
         now_s = self._clock() if now_s is None else now_s
         waiting = len(self.queue)
         all_expired: list[BatchTask] = []
-        while len(self._in_device) < DEVICE_DEPTH and self._may_close(now_s):
-            batch, expired = self._take(now_s)
+        while (lane := next_lane(self._lanes)) and self._may_close(now_s, lane):
+            batch, expired = self._take(lane, now_s)
             all_expired += expired
             if batch:
-                if not self._in_device:
-                    self._device_since_s = now_s
-                self._in_device.append(batch)
-                self._device.submit(batch)
+                lane.submit(batch, now_s)
         self._timer.set(
             self.policy.closes_at_s(self.queue.oldest_enqueued_at_s)
-            if self.queue and not self._in_device
+            if self.queue and any(lane.is_free for lane in self._lanes)
             else None
         )
-        self._has_missed |= bool(all_expired)
+        self.delivery.has_missed |= bool(all_expired)
         for task in all_expired:
             task.answer(
                 DeadlineExceededError("The deadline would pass before the image was executed.")
@@ -213,14 +222,14 @@ class Dispatcher:
         if len(self.queue) != waiting:
             self._reporter.queue_size_changed(len(self.queue))
 
-    def _take(self, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
-        """Take the next batch, without those who would expire while it is executed."""
+    def _take(self, lane: DeviceLane, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
+        """Take the next batch for a device, without those who would expire in its execution."""
         size = self.policy.size_to_take(len(self.queue))
         ends_in_s = 0.0
         if self.execution_time.is_known:
-            ends_in_s = self._device_free_in_s(now_s) + self._expected_s(size)
+            ends_in_s = self._free_in_s(lane, now_s) + self._expected_s(size)
         batch, late = self.queue.take(size, now_s + HOPELESS_SHARE * ends_in_s)
-        if not batch and not self._in_device:
+        if not batch and lane.is_free:
             # The device would have nothing to do, and show nothing: an expectation that is too
             # high must be found out.
             batch = [task for task in late if not task.has_expired(now_s)][:size]
@@ -228,11 +237,11 @@ class Dispatcher:
             late = [task for task in late if task not in chosen]
         return batch, late
 
-    def _may_close(self, now_s: float) -> bool:
+    def _may_close(self, now_s: float, lane: DeviceLane) -> bool:
         return self.policy.may_close(
             interactive=self.queue.interactive_size,
             bulk=self.queue.bulk_size,
-            is_device_busy=bool(self._in_device),
+            is_device_busy=not lane.is_free,
             # Nobody new comes when draining: waiting for company would be in vain.
             oldest_enqueued_at_s=(
                 -math.inf if self._is_in_hurry else self.queue.oldest_enqueued_at_s
@@ -240,46 +249,52 @@ class Dispatcher:
             now_s=now_s,
         )
 
-    def _report(self, report: BatchOutcome | DeviceStopped) -> None:
-        """Bring a report from the device thread to the event loop: one wake-up per batch."""
-        self._loop.call_soon_threadsafe(self._guarded, self._on_report, report)
+    def _report(self, lane: DeviceLane, report: BatchOutcome | DeviceStopped) -> None:
+        """Bring a report from a device thread to the event loop: one wake-up per batch."""
+        self._loop.call_soon_threadsafe(self._guarded, self._on_report, lane, report)
 
-    def _on_report(self, report: BatchOutcome | DeviceStopped) -> None:
+    def _on_report(self, lane: DeviceLane, report: BatchOutcome | DeviceStopped) -> None:
         if isinstance(report, BatchOutcome):
-            if self._in_device:  # else everybody has been failed meanwhile
-                self._on_outcome(report)
+            if lane.batches:  # else everybody has been failed meanwhile
+                self._on_outcome(lane, report)
             return
-        self.device_ended.set()
+        lane.is_ended = True
+        if all(lane.is_ended for lane in self._lanes):
+            self.device_ended.set()
         if report.error is not None:
-            self._die("the device thread ended, see the log", report.error)
+            self._on_death(lane, report.error)
 
-    def _on_outcome(self, outcome: BatchOutcome) -> None:
-        self._being_answered = self._in_device.popleft()
-        has_shrunk = outcome.policy is not self.policy
-        self.policy = outcome.policy
-        self._device_since_s = outcome.finished_at_s
+    def _on_death(self, lane: DeviceLane, error: BaseException) -> None:
+        """Fail what was with a device that died; the others go on, if there are any."""
+        lane.has_died = True
+        if not self.devices:
+            self._die("the device thread ended, see the log", error)
+            return
+        fields = {"servable": self._name, "devices_left": self.devices}
+        logger.error("device died", extra=fields, exc_info=error)
+        tasks = list(lane.tasks)
+        lane.batches.clear()
+        for task in tasks:
+            task.answer(self._death_error(error))
+        self._settle()
+
+    def _on_outcome(self, lane: DeviceLane, outcome: BatchOutcome) -> None:
+        is_refusing, self.is_refusing = self.is_refusing, False
+        self.delivery.take(outcome, lane.take_back(outcome), self._soon, in_slices=is_refusing)
         for execution in outcome.executions:
             self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
-        if outcome.executions or outcome.failures:
-            self._is_device_sick = outcome.is_device_sick
+        # Each device shrinks by itself; all get what fits the one with the least memory.
+        has_shrunk = outcome.policy.max_batch_size < self.policy.max_batch_size
+        if has_shrunk:
+            self.policy = outcome.policy
         self._pump()  # the device first: it must not idle while answers are written
-        outcome.answer()
-        # Behind the callers that the answers have woken: they write their responses until then.
-        self._loop.call_soon(self._guarded, self._on_answered, outcome, self._being_answered[0])
-        self._being_answered = []
+        self.delivery.begin()
         self._reporter.batch_finished(outcome)
         if has_shrunk:
             self._reporter.batches_shrank(self.policy.max_batch_size)
-        self._settle()
 
-    def _on_answered(self, outcome: BatchOutcome, first: BatchTask) -> None:
-        """Learn how long answers take that are ready, and how right the expectation was."""
-        now_s = self._clock()
-        self._delivery_s += (1 - MEMORY) * (now_s - outcome.finished_at_s - self._delivery_s)
-        if first.expected_s is not None:
-            actual_s = now_s - first.enqueued_at_s
-            self.caution.observe(first.expected_s, actual_s, has_missed=self._has_missed)
-        self._has_missed = False
+    def _soon(self, step: Callable[[], None]) -> None:
+        self._loop.call_soon(self._guarded, step)
 
     def _settle(self) -> None:
         # In a hurry, tasks wait only while the device works: the end of a batch is the only

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from app.batching.policy import BatchPolicy
 from app.batching.task import BatchTask, TaskResult
 from app.errors import ExecutionError, OutOfDeviceMemoryError
-from app.types import Clock, ImageArray, ScoreArray, Servable
+from app.types import Clock, ImageArray, ScoreArray, Servable, StagingServable
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +61,30 @@ class BatchOutcome:
         good = [task for execution in self.executions for task in execution.tasks]
         return good + [task for task, _ in self.failures]
 
-    def answer(self) -> None:
-        """Give each task its row or its error; on the event loop."""
+    def answers(self) -> Iterator[tuple[BatchTask, TaskResult | ExecutionError]]:
+        """Yield each task with its row or its error; on the event loop."""
         for execution in self.executions:
             for task, row in zip(execution.tasks, execution.scores, strict=True):
                 delay_s = self.taken_at_s - task.enqueued_at_s
-                task.answer(TaskResult(row, delay_s, execution.duration_s, execution.size))
-        for task, error in self.failures:
-            task.answer(error)
+                yield task, TaskResult(row, delay_s, execution.duration_s, execution.size)
+        yield from self.failures
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBatch:
+    """A batch whose images are on the device already.
+
+    Attributes:
+        tasks: Those whose images were copied; some may have been cancelled since.
+        images: What the servable made of them.
+    """
+
+    tasks: list[BatchTask]
+    images: Any
 
 
 class BatchRunner:
-    """Runs batches on a servable, one after the other; called by one thread.
+    """Runs batches on a servable, one after the other; called by one thread, but for ``stage``.
 
     A batch that raises is halved and tried again: k culprits among n images cost about
     2·k·log2(n) more executions. Whatever is no ``Exception`` (``SystemExit``, …) is not the fault
@@ -85,10 +98,32 @@ class BatchRunner:
         self._clock = clock
         self._known_good: ImageArray | None = None
 
-    def run(self, tasks: Sequence[BatchTask]) -> BatchOutcome:
-        """Execute ``tasks`` in as few executions as succeed."""
+    @property
+    def can_stage(self) -> bool:
+        """Whether batches can be copied to the device ahead of their execution."""
+        return isinstance(self._servable, StagingServable)
+
+    def stage(self, tasks: Sequence[BatchTask]) -> StagedBatch:
+        """Copy the images of ``tasks`` to the device; called by another thread than ``run``.
+
+        What it raises is nobody's answer: ``run`` without what was copied decides.
+        """
+        assert isinstance(self._servable, StagingServable), "can_stage was asked"
+        live = [task for task in tasks if not task.is_done]
+        return StagedBatch(live, self._servable.stage(np.stack([task.image for task in live])))
+
+    def run(self, tasks: Sequence[BatchTask], staged: StagedBatch | None = None) -> BatchOutcome:
+        """Execute ``tasks`` in as few executions as succeed.
+
+        Args:
+            tasks: The batch.
+            staged: The same batch on the device, where it was copied ahead. Rows of tasks that
+                were cancelled since are discarded: to copy the others again would take longer.
+        """
         outcome = BatchOutcome(self._clock(), self._policy)
-        parts = [tasks]  # a stack, so that images keep their order
+        parts: list[Sequence[BatchTask]] = [tasks]  # a stack, so that images keep their order
+        if staged is not None and self._is_of_use(staged):
+            parts = [*self._try(staged.tasks, outcome, staged)]
         while parts:
             part = [task for task in parts.pop() if not task.is_done]
             if len(part) > self._policy.max_batch_size:
@@ -101,10 +136,16 @@ class BatchRunner:
         outcome.finished_at_s = self._clock()
         return outcome
 
-    def _try(self, part: list[BatchTask], outcome: BatchOutcome) -> list[list[BatchTask]]:
+    def _is_of_use(self, staged: StagedBatch) -> bool:
+        is_wanted = any(not task.is_done for task in staged.tasks)
+        return is_wanted and len(staged.tasks) <= self._policy.max_batch_size
+
+    def _try(
+        self, part: list[BatchTask], outcome: BatchOutcome, staged: StagedBatch | None = None
+    ) -> list[list[BatchTask]]:
         """Execute ``part`` into ``outcome``; return what has to be tried again."""
         try:
-            self._execute(part, outcome)
+            self._execute(part, outcome, staged)
         except Exception as error:
             if len(part) > 1:
                 if isinstance(error, OutOfDeviceMemoryError):
@@ -116,9 +157,11 @@ class BatchRunner:
             outcome.failures.append((part[0], _failure(message, error)))
         return []
 
-    def _execute(self, part: list[BatchTask], outcome: BatchOutcome) -> None:
+    def _execute(
+        self, part: list[BatchTask], outcome: BatchOutcome, staged: StagedBatch | None
+    ) -> None:
         started_at_s = self._clock()
-        scores, is_good = self._scores([task.image for task in part])
+        scores, is_good = self._scores([task.image for task in part], staged)
         tasks = part
         if not is_good.all():
             tasks = [task for task, good in zip(part, is_good, strict=True) if good]
@@ -135,9 +178,14 @@ class BatchRunner:
         duration_s = self._clock() - started_at_s
         outcome.executions.append(Execution(tasks, scores, size, padded, duration_s))
 
-    def _scores(self, images: list[ImageArray]) -> tuple[ScoreArray, NDArray[np.bool_]]:
+    def _scores(
+        self, images: list[ImageArray], staged: StagedBatch | None = None
+    ) -> tuple[ScoreArray, NDArray[np.bool_]]:
         """Execute ``images``; return ``(N, K)`` scores and which of the N rows are finite."""
-        answer = self._servable.execute(np.stack(images))  # (N, H, W, C) uint8, 0..255
+        if staged is not None and isinstance(self._servable, StagingServable):
+            answer = self._servable.execute_staged(staged.images)
+        else:
+            answer = self._servable.execute(np.stack(images))  # (N, H, W, C) uint8, 0..255
         # A copy: an engine may write its next answer into the same memory.
         scores = np.array(answer, dtype=np.float32)  # (N, K)
         if scores.ndim != 2 or len(scores) != len(images) or scores.shape[1] == 0:

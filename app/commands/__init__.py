@@ -2,6 +2,8 @@
 
 ``serve``
     Runs the server.
+``tune``
+    Measures what suits a model on this machine.
 ``admin``
     ``models load``, ``unload``, ``rollback``, …: orders to a running server.
 ``export``

@@ -6,6 +6,8 @@
 ``container``
     Which format the bytes are, and the header of the image: size, depth, orientation. Owns the
     limits that hold before any pixel is decoded.
+``plain``
+    The short way for small, ordinary PNG and JPEG files: the same pixels in about half of the time.
 ``jpeg``, ``png``, ``webp``
     What of these files Pillow should not see, or must not see unchecked.
 ``directory``

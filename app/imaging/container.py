@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PIL import ImageFile
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -47,12 +47,12 @@ class Container:
     """An image of which only the header has been read.
 
     Attributes:
-        image: Not loaded yet.
+        image: Not loaded yet; a plain one, which is decoded without a file object, is.
         orientation: Of the EXIF block, 1 to 8; 1 where Pillow itself turns the image (TIFF).
         bit_depth: Bits per sample in the file.
     """
 
-    image: ImageFile.ImageFile
+    image: Image.Image
     orientation: int = UPRIGHT
     bit_depth: int = 8
 
@@ -63,7 +63,11 @@ def identify(data: bytes, formats: tuple[str, ...]) -> str:
     Raises:
         UnsupportedFormatError: None of the known formats, or one that is not in ``formats``.
     """
-    known = next((name for start, name in _SIGNATURES if data.startswith(start)), None)
+    known = None
+    for start, name in _SIGNATURES:
+        if data.startswith(start):
+            known = name
+            break
     if known is None and data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         known = "WEBP"
     if known in formats:

@@ -10,7 +10,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from app.errors import ImageDecodeError, ImageTooLargeError, InvalidRequestError, ServingError
 from app.imaging.color import flatten
-from app.imaging.container import FORMATS, identify, open_container
+from app.imaging.container import FORMATS, Container, identify, open_container
+from app.imaging.plain import PlainImage, load_plain
 from app.imaging.resize import draft, resize
 from app.types import DecodedImage, InputSpec
 
@@ -93,7 +94,14 @@ def decode_image(
 
 
 def _decode(data: bytes, format_name: str, spec: InputSpec, max_pixels: int) -> DecodedImage:
-    container = open_container(data, format_name, max_pixels)
+    plain = load_plain(data, format_name, spec, max_pixels)
+    if plain is None:
+        container = open_container(data, format_name, max_pixels)
+    elif _fits(plain, spec):  # the network's own size and channels: nothing is left to do
+        return _to_result(plain.pixels, spec, format_name, plain.size, plain.mode)
+    else:
+        image = Image.frombytes(plain.mode, plain.size, plain.pixels)
+        container = Container(image, plain.orientation)
     image, orientation = container.image, container.orientation
     mode, (width, height) = image.mode, image.size  # both can change below
     stored_spec = spec  # what the pixels become before they are turned upright, when it is cheap
@@ -110,8 +118,22 @@ def _decode(data: bytes, format_name: str, spec: InputSpec, max_pixels: int) -> 
         sized = sized.transpose(_TO_UPRIGHT[orientation])
     if spec.channels == 3 and sized.mode == "L":  # after the resize, which is cheaper in grey
         sized = sized.convert("RGB")
-    pixels = np.asarray(sized).reshape(spec.shape)  # (H, W, C) uint8, 0..255
-    return DecodedImage(pixels, format_name, width, height, mode)
+    return _to_result(sized.tobytes(), spec, format_name, (width, height), mode)
+
+
+def _fits(plain: PlainImage, spec: InputSpec) -> bool:
+    return (
+        plain.size == (spec.width, spec.height)
+        and plain.mode == ("RGB" if spec.channels == 3 else "L")
+        and plain.orientation not in _TO_UPRIGHT
+    )
+
+
+def _to_result(
+    rows: bytes, spec: InputSpec, format_name: str, size: tuple[int, int], mode: str
+) -> DecodedImage:
+    pixels = np.frombuffer(rows, np.uint8).reshape(spec.shape)  # (H, W, C) uint8, 0..255
+    return DecodedImage(pixels, format_name, size[0], size[1], mode)
 
 
 def _describe(error: Exception, format_name: str) -> str:

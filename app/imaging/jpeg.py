@@ -1,4 +1,4 @@
-"""Removes from a JPEG what no pixel depends on, and bounds its scans.
+"""Removes from a JPEG what no pixel depends on, bounds its scans, reads its header.
 
 Pillow appends EXIF segments to each other in quadratic time, holding the interpreter lock: two
 megabytes of them stop the process for more than a second, an upload of 20 MB for minutes. It
@@ -8,6 +8,9 @@ also parses EXIF, ICC, Photoshop and XMP blocks that nothing here uses.
 from __future__ import annotations
 
 import re
+import struct
+from itertools import islice
+from typing import NamedTuple
 
 # Walking segments holds the interpreter lock, some microseconds for each. The most that can be
 # needed are a few hundred, of 64 KiB each, for embedded profiles and depth maps.
@@ -29,6 +32,79 @@ _MAX_SCANS = 100
 
 # A marker inside entropy-coded data: neither a stuffed byte, nor a restart, nor filling.
 _marker = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_scan_start = re.compile(rb"\xff\xda")
+
+# Of an ordinary file: baseline, extended and progressive frames; Huffman and quantisation tables,
+# restart interval. JFIF and Adobe segments that are too short for their first fields are none.
+_PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+_PLAIN_TABLES = frozenset({0xC4, 0xDB, 0xDD})
+_PLAIN_METADATA = frozenset({*range(0xE0, 0xF0), 0xFE})
+_LEAST_PLAIN_METADATA_BYTES = 9
+_PLAIN_MODES = {1: "L", 3: "RGB"}  # by number of components
+_MAX_PLAIN_SEGMENTS = 64
+_segment_head = struct.Struct(">BBH")
+_frame = struct.Struct(">BHHB")  # bits, height, width, components
+
+
+class PlainJpeg(NamedTuple):
+    """Header of an ordinary JPEG: 8 bits, grey or three components.
+
+    Attributes:
+        mode: Pillow's, ``L`` or ``RGB``.
+        size: Width and height, px, not checked.
+        exif: The first EXIF block.
+    """
+
+    mode: str
+    size: tuple[int, int]
+    exif: bytes | None
+
+
+def read_plain_jpeg(data: bytes) -> PlainJpeg | None:
+    """Read the header of an ordinary JPEG, strictly.
+
+    The size must be the one that libjpeg will find, which writes rows of its own width: there is
+    one frame, and nothing stands between the segments that one reader could see otherwise than
+    the other.
+
+    Returns:
+        None for whatever is not ordinary, damaged headers among them.
+
+    Raises:
+        ValueError: More scans than any encoder writes.
+    """
+    frame, exif = None, None
+    position = 2
+    for _ in range(_MAX_PLAIN_SEGMENTS):
+        if position + _segment_head.size > len(data):
+            return None
+        filling, marker, length = _segment_head.unpack_from(data, position)
+        content, end = position + _segment_head.size, position + 2 + length
+        if filling != 0xFF or length < 2 or end > len(data):
+            return None
+        if marker == _START_OF_SCAN:
+            _check_scans(data, position)
+            return PlainJpeg(*frame, exif) if frame else None
+        if marker in _PLAIN_FRAMES:
+            frame = None if frame else _read_plain_frame(data[content:end])
+            if frame is None:
+                return None
+        elif marker in _PLAIN_METADATA and length >= _LEAST_PLAIN_METADATA_BYTES:
+            if marker == _APP1 and exif is None and data.startswith(b"Exif\0\0", content):
+                exif = data[content:end]
+        elif marker not in _PLAIN_TABLES:
+            return None
+        position = end
+    return None
+
+
+def _read_plain_frame(content: bytes) -> tuple[str, tuple[int, int]] | None:
+    if len(content) < _frame.size:
+        return None
+    bits, height, width, components = _frame.unpack_from(content)
+    if bits != 8 or components not in _PLAIN_MODES:
+        return None
+    return _PLAIN_MODES[components], (width, height)
 
 
 def strip_jpeg(data: bytes) -> tuple[bytes, bytes | None]:
@@ -69,7 +145,8 @@ def strip_jpeg(data: bytes) -> tuple[bytes, bytes | None]:
         raise ValueError(f"it has more than {_MAX_SEGMENTS:,} segments")
     if not parts:
         return data, exif
-    return b"".join([*parts, data[start:]]), exif
+    # A view, because most of a large file is in this last part: it is copied once.
+    return b"".join([*parts, memoryview(data)[start:]]), exif
 
 
 def _next_marker(data: bytes, position: int) -> int:
@@ -85,9 +162,11 @@ def _segment_end(data: bytes, position: int) -> int:
 
 
 def _check_scans(data: bytes, position: int) -> None:
-    # Counting the bytes takes microseconds but also counts what follows the image, such as the
-    # video of a "motion photo"; only a file that looks guilty is read marker by marker.
-    if data.count(b"\xff\xda", position) <= _MAX_SCANS:
+    # Counting is quick but also counts what follows the image, such as the video of a "motion
+    # photo"; only a file that looks guilty is read marker by marker. The lock is held meanwhile,
+    # and the pattern takes half as long as bytes.count: 0.3 ms for a megabyte.
+    starts = _scan_start.finditer(data, position)
+    if sum(1 for _ in islice(starts, _MAX_SCANS + 1)) <= _MAX_SCANS:
         return
     scans = 0
     while (found := _marker.search(data, position)) and data[found.start() + 1] != _END_OF_IMAGE:

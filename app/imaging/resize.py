@@ -67,16 +67,21 @@ def draft(image: JpegImageFile, spec: InputSpec) -> tuple[float, float] | None:
         last column and row may stand for a fraction of one, and the resize would be shifted if
         it took them for whole. None if the image is decoded whole.
     """
-    if spec.interpolation == "nearest":
-        return None  # the decoder's scaling is no box average; measured, it shows
-    worth_it = 2 * _DRAFT_GAP  # the least reduction that leaves room for decoding at half size
-    if image.width < worth_it * spec.width and image.height < worth_it * spec.height:
-        return None  # the common case, without arithmetic
+    if is_decoded_whole(image.size, spec):
+        return None
     width, height = (math.ceil(_DRAFT_GAP * side) for side in _scaled_size(image.size, spec))
     if image.width < 2 * width or image.height < 2 * height:
         return None
     drafted = image.draft(None, (width, height))
     return drafted[1][2:] if drafted else None
+
+
+def is_decoded_whole(size: tuple[int, int], spec: InputSpec) -> bool:
+    """Whether ``draft`` certainly has nothing to skip: the common case, without arithmetic."""
+    if spec.interpolation == "nearest":
+        return True  # the decoder's scaling is no box average; measured, it shows
+    worth_it = 2 * _DRAFT_GAP  # the least reduction that leaves room for decoding at half size
+    return size[0] < worth_it * spec.width and size[1] < worth_it * spec.height
 
 
 def _scaled_size(size: tuple[float, float], spec: InputSpec) -> tuple[float, float]:

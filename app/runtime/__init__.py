@@ -2,14 +2,18 @@
 
 ``policy``
     Choice of engine, precision and batch sizes.
-``choices``
-    Which engines and precisions are tried for a version.
+``choices``, ``host``
+    Which engines and precisions are tried for a version, and what this machine has.
 ``preparing``
     From a version folder to a servable that has proved itself.
 ``loader``
     ``load_servable``: from a version folder to a ``Servable`` of one engine.
-``tensorflow_engine``
-    Keras networks through TensorFlow, on a GPU or the CPU.
+``tensorflow_engine``, ``tensorflow_devices``, ``tensorflow_loading``
+    Keras networks through TensorFlow, on one GPU or the CPU; the devices; one version on all.
+``mixed_precision``, ``xla_choice``
+    The same network in 16 bits; whether XLA makes it faster.
+``servable_group``
+    Several devices as one servable.
 ``saved_model``
     Frozen graphs, for the same engine.
 ``openvino_engine``, ``openvino_export``

@@ -1,17 +1,18 @@
-"""Which engines and precisions are tried for a version, best first. Pure, but for ``ThisHost``."""
+"""Which engines and precisions are tried for a version, best first. Pure."""
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 from app.errors import ArtifactError
-from app.runtime.policy import EnginePolicy, PrecisionName
+from app.runtime.policy import EngineName, EnginePolicy, NumberFormat
 
-_NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+FLOAT16_CAPABILITY = (7, 0)
+"""Volta: the first with tensor cores, which is where float16 is more than half of the memory."""
+
+BFLOAT16_CAPABILITY = (8, 0)
+"""Ampere: the first whose tensor cores know bfloat16."""
 
 
 class Host(Protocol):
@@ -20,6 +21,11 @@ class Host(Protocol):
     @property
     def has_gpu(self) -> bool:
         """Whether TensorFlow sees a GPU."""
+        ...
+
+    @property
+    def gpu_capability(self) -> tuple[int, int] | None:
+        """NVIDIA's compute capability, the least of all GPUs; None where there is none."""
         ...
 
     @property
@@ -37,9 +43,14 @@ class Host(Protocol):
         """Whether the processor computes in bfloat16, as far as OpenVINO knows."""
         ...
 
+    @property
+    def has_tensorflow_bfloat16(self) -> bool:
+        """Whether the processor has instructions for bfloat16 that TensorFlow uses."""
+        ...
+
 
 def engine_choices(
-    policy: EnginePolicy, host: Host, *, is_exported: bool
+    policy: EnginePolicy, host: Host, *, is_exported: bool, is_frozen_graph: bool = False
 ) -> tuple[EnginePolicy, ...]:
     """Return what to try for a version until one passes its self-test, at least one.
 
@@ -47,15 +58,15 @@ def engine_choices(
         policy: What is asked for.
         host: What there is.
         is_exported: Whether the version has its network for the openvino engine.
+        is_frozen_graph: Whether its network is a graph that Keras cannot build in another
+            precision.
 
     Returns:
-        Policies without ``auto``.
+        Policies whose engine and precision are not ``auto``.
 
     Raises:
         ArtifactError: What is asked for is not there; says what to install or to do.
     """
-    if policy.engine == "tensorflow":
-        return _tensorflow(policy)
     if policy.engine == "openvino":
         if not host.has_openvino:
             raise ArtifactError("the openvino engine is not installed: install keraserve[cpu]")
@@ -63,56 +74,67 @@ def engine_choices(
             raise ArtifactError(
                 "the version was not exported for the openvino engine (keraserve models export)"
             )
-        return _openvino(policy, host)
-    if not is_exported or host.has_gpu or not host.has_openvino:
-        return _tensorflow(policy)
-    # Where OpenVINO does not compute what training did, TensorFlow may.
-    has_other = host.has_tensorflow and policy.precision != "bfloat16"
-    return (*_openvino(policy, host), *(_tensorflow(policy) if has_other else ()))
-
-
-def _tensorflow(policy: EnginePolicy) -> tuple[EnginePolicy, ...]:
-    if policy.precision == "bfloat16":
+        if policy.precision == "float16":
+            raise ArtifactError(
+                "the openvino engine computes in float32 or bfloat16 (KERASERVE_PRECISION)"
+            )
+        return _choices(policy, "openvino", _openvino(policy, host))
+    if policy.names_gpu and not host.has_gpu:
         raise ArtifactError(
-            "the tensorflow engine computes in float32 (KERASERVE_PRECISION, KERASERVE_ENGINE)"
+            f"TensorFlow sees no GPU, asked for is {', '.join(policy.devices)} (KERASERVE_DEVICES)"
         )
-    return (replace(policy, engine="tensorflow", precision="float32"),)
+    on_gpu = host.has_gpu and (policy.names_gpu or not policy.devices)
+    tensorflow = _tensorflow(policy, host, on_gpu=on_gpu, is_frozen_graph=is_frozen_graph)
+    is_tensorflow_first = policy.engine == "tensorflow" or on_gpu or not is_exported
+    if is_tensorflow_first or not host.has_openvino or policy.precision == "float16":
+        if not tensorflow:
+            raise ArtifactError(_why_not(policy, is_frozen_graph=is_frozen_graph))
+        return _choices(policy, "tensorflow", tensorflow)
+    first = _choices(policy, "openvino", _openvino(policy, host))
+    if not host.has_tensorflow:
+        return first
+    # Where OpenVINO does not compute what training did, TensorFlow may.
+    return (*first, *_choices(policy, "tensorflow", tensorflow))
 
 
-def _openvino(policy: EnginePolicy, host: Host) -> tuple[EnginePolicy, ...]:
-    precisions: tuple[PrecisionName, ...] = (policy.precision,)
-    if policy.precision == "auto":
-        precisions = ("bfloat16", "float32") if host.has_bfloat16 else ("float32",)
-    return tuple(
-        replace(policy, engine="openvino", precision=precision) for precision in precisions
-    )
+def _tensorflow(
+    policy: EnginePolicy, host: Host, *, on_gpu: bool, is_frozen_graph: bool
+) -> tuple[NumberFormat, ...]:
+    """Return the precisions to try; none where the one that is asked for cannot be had."""
+    if policy.precision != "auto":
+        can = policy.precision == "float32" or not is_frozen_graph
+        can = can and (policy.precision != "float16" or on_gpu)
+        return (policy.precision,) if can else ()
+    rough: tuple[NumberFormat, ...] = ()
+    if is_frozen_graph:
+        rough = ()
+    elif on_gpu:
+        # As fast as each other, but float16 has eight times the digits. What is beyond its range
+        # gives infinity, and fails the self-test.
+        capability = host.gpu_capability or (0, 0)
+        rough += ("float16",) if capability >= FLOAT16_CAPABILITY else ()
+        rough += ("bfloat16",) if capability >= BFLOAT16_CAPABILITY else ()
+    elif host.has_tensorflow_bfloat16:
+        rough = ("bfloat16",)
+    return (*rough, "float32")
 
 
-class ThisHost:
-    """The machine and the environment of this process; engines are imported only to be asked."""
+def _openvino(policy: EnginePolicy, host: Host) -> tuple[NumberFormat, ...]:
+    if policy.precision != "auto":
+        return (policy.precision,)
+    return ("bfloat16", "float32") if host.has_bfloat16 else ("float32",)
 
-    @cached_property
-    def has_gpu(self) -> bool:
-        """Whether TensorFlow sees a GPU; it is imported only where there is a driver for one."""
-        if not _NVIDIA_DRIVER.exists() or not self.has_tensorflow:
-            return False
-        import tensorflow as tf
 
-        return bool(tf.config.list_physical_devices("GPU"))
+def _why_not(policy: EnginePolicy, *, is_frozen_graph: bool) -> str:
+    if is_frozen_graph:
+        return (
+            "the version is a frozen graph, which the tensorflow engine computes in float32, not "
+            f"in {policy.precision} (KERASERVE_PRECISION)"
+        )
+    return f"{policy.precision} needs a GPU (KERASERVE_PRECISION, KERASERVE_DEVICES)"
 
-    @cached_property
-    def has_tensorflow(self) -> bool:
-        """Whether TensorFlow is installed."""
-        return importlib.util.find_spec("tensorflow") is not None
 
-    @cached_property
-    def has_openvino(self) -> bool:
-        """Whether OpenVINO is installed."""
-        return importlib.util.find_spec("openvino") is not None
-
-    @cached_property
-    def has_bfloat16(self) -> bool:
-        """Whether the processor computes in bfloat16; elsewhere it would only be emulated."""
-        import openvino as ov
-
-        return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def _choices(
+    policy: EnginePolicy, engine: EngineName, precisions: tuple[NumberFormat, ...]
+) -> tuple[EnginePolicy, ...]:
+    return tuple(replace(policy, engine=engine, precision=precision) for precision in precisions)

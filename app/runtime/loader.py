@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from app.artifacts.layout import OPENVINO_MODEL
 from app.artifacts.manifest import Manifest
@@ -35,20 +34,21 @@ def _load_openvino(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Se
     from app.runtime.openvino_engine import OpenVinoServable
 
     settle_imports()
-    if policy.precision == "auto":
-        raise ValueError("the precision is still to be chosen")
+    if policy.precision not in ("float32", "bfloat16"):
+        raise ValueError(f"the openvino engine has no precision {policy.precision}")
     return OpenVinoServable(
         folder / OPENVINO_MODEL,
         manifest.input.spec,
         len(manifest.classes),
         policy.allowed_batch_sizes,
         policy.precision,
+        threads=policy.threads,
     )
 
 
 def _load_tensorflow(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
     try:
-        from app.runtime import tensorflow_engine
+        from app.runtime import tensorflow_devices, tensorflow_loading
     except ModuleNotFoundError as error:
         raise ArtifactError(
             f"the tensorflow engine is not installed ({error.name} is missing): install "
@@ -56,30 +56,5 @@ def _load_tensorflow(folder: Path, manifest: Manifest, policy: EnginePolicy) -> 
             "version for the openvino engine (keraserve models export)"
         ) from error
     settle_imports()
-    tensorflow_engine.configure_tensorflow()
-    network: Any = load_network(folder, manifest)
-    return tensorflow_engine.TensorFlowServable(
-        network,
-        manifest.input.spec,
-        policy.allowed_batch_sizes,
-        temperature=manifest.calibration.temperature,
-        scale=manifest.input.scale,
-        offset=manifest.input.offset,
-    )
-
-
-def load_network(folder: Path, manifest: Manifest) -> Any:
-    """Read the network of a version with TensorFlow; nothing in it is executed.
-
-    Returns:
-        A Keras network, or a frozen graph as a function.
-
-    Raises:
-        ArtifactError: It cannot be read, or holds code.
-    """
-    from app.runtime import saved_model, tensorflow_engine
-
-    path = folder / manifest.network_file
-    if manifest.format == "saved_model":
-        return saved_model.load_frozen_graph(path, manifest.input.spec, len(manifest.classes))
-    return tensorflow_engine.load_model(path)
+    tensorflow_devices.configure_tensorflow(policy.threads)
+    return tensorflow_loading.load_on_devices(folder, manifest, policy)

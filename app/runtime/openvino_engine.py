@@ -34,6 +34,8 @@ class OpenVinoServable:
         classes: int,
         allowed_batch_sizes: Sequence[int],
         precision: Precision,
+        *,
+        threads: int = 0,
     ) -> None:
         """Read and compile.
 
@@ -44,6 +46,8 @@ class OpenVinoServable:
             classes: K.
             allowed_batch_sizes: Ascending, images.
             precision: Number format of the arithmetic.
+            threads: Cores that one execution takes; 0: each physical one that the process may
+                use. A container's share of the processor time is not looked at.
 
         Raises:
             ArtifactError: It is no such network, or cannot be compiled for this processor.
@@ -61,6 +65,7 @@ class OpenVinoServable:
                     "PERFORMANCE_HINT": "LATENCY",
                     "NUM_STREAMS": 1,
                     "INFERENCE_PRECISION_HINT": _HINTS[precision],
+                    **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
                 },
             )
         except RuntimeError as error:

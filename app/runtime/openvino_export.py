@@ -11,10 +11,10 @@ from app.artifacts.layout import OPENVINO_MODEL, SAMPLES
 from app.artifacts.manifest import Manifest, SelfTestTolerance
 from app.artifacts.samples import read_samples
 from app.errors import ArtifactError
-from app.runtime.loader import load_network
 from app.runtime.openvino_engine import OpenVinoServable
 from app.runtime.self_test import run_self_test
 from app.runtime.tensorflow_engine import scores_function
+from app.runtime.tensorflow_loading import load_network
 
 _SAME = SelfTestTolerance(min_top1_agreement=0.99, max_deviation=1e-3)
 """In float32 the same network computes the same: 3e-6 was measured. Two classes that are nearly

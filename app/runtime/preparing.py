@@ -11,11 +11,12 @@ from app.artifacts.layout import OPENVINO_MODEL, SAMPLES
 from app.artifacts.manifest import Manifest
 from app.artifacts.samples import Samples, read_samples
 from app.errors import ArtifactError
-from app.runtime.choices import Host, ThisHost, engine_choices
+from app.runtime.choices import Host, engine_choices
+from app.runtime.host import ThisHost
 from app.runtime.memory import give_back
 from app.runtime.policy import EnginePolicy
 from app.runtime.self_test import SelfTestResult, run_self_test
-from app.types import Servable, ServableState
+from app.types import Servable, ServableGroup, ServableState
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ def prepare_servable(
 ) -> tuple[Servable, SelfTestResult]:
     """Build, warm up and test; with other engines and precisions until one passes. Blocks.
 
+    On several devices each has to pass; the result is that of the one that deviates most.
+
     Args:
         folder: Of the version.
         manifest: Its description.
@@ -46,7 +49,12 @@ def prepare_servable(
     """
     samples = read_samples(folder / SAMPLES)
     is_exported = (folder / OPENVINO_MODEL).is_file()
-    *others, last = engine_choices(policy, host or ThisHost(), is_exported=is_exported)
+    *others, last = engine_choices(
+        policy,
+        host or ThisHost(),
+        is_exported=is_exported,
+        is_frozen_graph=manifest.format == "saved_model",
+    )
     for choice in others:
         try:
             return _prepare(folder, manifest, choice, load, samples, report)
@@ -76,9 +84,9 @@ def _prepare(
         report(ServableState.WARMING)
         servable.warm_up()
         report(ServableState.TESTING)
-        result = run_self_test(
-            servable, samples, manifest.self_test, choice.allowed_batch_sizes[-1]
-        )
+        largest = choice.allowed_batch_sizes[-1]
+        members = servable.members if isinstance(servable, ServableGroup) else (servable,)
+        results = [run_self_test(one, samples, manifest.self_test, largest) for one in members]
         undo.pop_all()
     give_back()
-    return servable, result
+    return servable, max(results, key=lambda result: result.max_deviation)

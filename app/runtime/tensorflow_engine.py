@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from app.errors import ArtifactError, OutOfDeviceMemoryError
 from app.runtime.padding import pad_to_allowed
+from app.runtime.policy import NumberFormat
 from app.runtime.saved_model import GraphFunction
+from app.runtime.tensorflow_devices import CPU, Device
 from app.types import EngineInfo, ImageArray, InputSpec, ScoreArray
-
-logger = logging.getLogger(__name__)
 
 
 class TensorFlowServable:
@@ -40,6 +40,9 @@ class TensorFlowServable:
         temperature: float = 1.0,
         scale: float = 1.0,
         offset: float = 0.0,
+        device: Device = CPU,
+        precision: NumberFormat = "float32",
+        is_xla: bool = False,
     ) -> None:
         """Compile ``model``, which is not needed afterwards.
 
@@ -53,22 +56,17 @@ class TensorFlowServable:
                 them alone.
             scale: Factor on the pixels, where the network does not scale itself.
             offset: Added to the scaled pixels.
+            device: Where it runs.
+            precision: What ``model`` computes in: what ``info`` tells.
+            is_xla: Whether XLA compiles it, for each batch size at its first execution.
         """
         self._allowed_batch_sizes = tuple(allowed_batch_sizes)
         self._spec = spec
-        gpus = tf.config.list_logical_devices("GPU")
-        self._device = gpus[0].name if gpus else "/CPU:0"
+        self._device = device
         self._function: Any = scores_function(
-            model, spec, self._device, (temperature, scale, offset)
+            model, spec, device.name, (temperature, scale, offset), is_xla=is_xla
         )
-        device = (
-            tf.config.experimental.get_device_details(
-                tf.config.list_physical_devices("GPU")[0]
-            ).get("device_name", "GPU")
-            if gpus
-            else "cpu"
-        )
-        self._info = EngineInfo("tensorflow", "float32", device)
+        self._info = EngineInfo("tensorflow", precision, device.title)
 
     @property
     def info(self) -> EngineInfo:
@@ -81,32 +79,75 @@ class TensorFlowServable:
         Raises:
             OutOfDeviceMemoryError: The device has no room for this many images.
         """
-        batch = pad_to_allowed(images, self._allowed_batch_sizes)
-        try:
-            scores: ScoreArray = self._function(tf.constant(batch)).numpy()
-        except tf.errors.ResourceExhaustedError as error:
-            raise OutOfDeviceMemoryError(
-                f"The device has no memory for a batch of {len(batch)}."
-            ) from error
-        return scores[: len(images)]
+        batch = tf.constant(pad_to_allowed(images, self._allowed_batch_sizes))
+        return self._scores(batch)[: len(images)]
 
     def warm_up(self) -> None:
-        """Execute every allowed batch size once."""
+        """Execute every allowed batch size once.
+
+        Raises:
+            ArtifactError: The device cannot execute the network.
+        """
         for size in self._allowed_batch_sizes:
-            self.execute(np.zeros((size, *self._spec.shape), np.uint8))
+            try:
+                self.execute(np.zeros((size, *self._spec.shape), np.uint8))
+            except tf.errors.OpError as error:
+                reason = error.message.strip().splitlines()[0]
+                raise ArtifactError(
+                    f"{self._device.title} cannot execute the network in {self._info.precision}: "
+                    f"{reason}"
+                ) from error
 
     def close(self) -> None:
         """Drop the function and with it the weights."""
         self._function = None
 
-
-def configure_tensorflow() -> None:
-    """Let GPU memory grow with need instead of taking all of it; before the first use only."""
-    for gpu in tf.config.list_physical_devices("GPU"):
+    def _scores(self, batch: tf.Tensor) -> ScoreArray:
+        """Execute ``(N, H, W, C)`` uint8, N an allowed size, → ``(N, K)`` float32."""
         try:
-            tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError:  # devices are initialised: set by an earlier load, or too late
-            logger.debug("memory growth left as it is", extra={"device": gpu.name})
+            scores: ScoreArray = self._function(batch).numpy()
+        except tf.errors.ResourceExhaustedError as error:
+            raise OutOfDeviceMemoryError(
+                f"The device has no memory for a batch of {len(batch)}."
+            ) from error
+        return scores
+
+
+class StagedTensorFlowServable(TensorFlowServable):
+    """The same on a device with memory of its own: a batch can be copied while another executes.
+
+    TensorFlow copies on a stream of its own, beside the one that computes
+    (``GPUUtil::CopyCPUTensorToGPU``). The host's side of the copy is pageable memory: TensorFlow 2
+    has no public way to place a tensor in pinned memory (tensorflow/tensorflow#45730), so that the
+    driver puts a pinned buffer of its own between.
+    """
+
+    def stage(self, images: ImageArray) -> StagedImages:
+        """Copy ``(N, H, W, C)`` uint8 to the device; another thread may be in ``execute``."""
+        with tf.device(self._device.name):
+            batch = tf.constant(pad_to_allowed(images, self._allowed_batch_sizes))
+        return StagedImages(batch, len(images))
+
+    def execute_staged(self, staged: StagedImages) -> ScoreArray:
+        """Classify what ``stage`` has copied → ``(N, K)`` float32, rows sum to 1.
+
+        Raises:
+            OutOfDeviceMemoryError: The device has no room for this many images.
+        """
+        return self._scores(staged.batch)[: staged.count]
+
+
+@dataclass(frozen=True, slots=True)
+class StagedImages:
+    """Images on the device.
+
+    Attributes:
+        batch: ``(allowed size, H, W, C)`` uint8.
+        count: How many of them are no filling.
+    """
+
+    batch: tf.Tensor
+    count: int
 
 
 def load_model(path: Path) -> keras.Model:
@@ -126,6 +167,8 @@ def scores_function(
     spec: InputSpec,
     device: str,
     numbers: tuple[float, float, float],
+    *,
+    is_xla: bool = False,
 ) -> Any:
     """Return a network as one compiled function with an open batch axis, weights inside.
 
@@ -134,6 +177,7 @@ def scores_function(
         spec: The input it takes.
         device: Where it runs.
         numbers: Temperature, scale and offset, as ``TensorFlowServable`` has them.
+        is_xla: Whether XLA compiles it. On CPUs that runs convolutions 60 times slower than oneDNN.
 
     Returns:
         ``(N, H, W, C)`` uint8 tensor to ``(N, K)`` float32 tensor, rows sum to 1.
@@ -151,8 +195,7 @@ def scores_function(
             return scores  # (N, K) float32, rows sum to 1
 
     signature = [tf.TensorSpec((None, *spec.shape), tf.uint8)]
-    # XLA is off: on CPUs it runs convolutions 60 times slower than oneDNN.
-    compiled = tf.function(scores_of, input_signature=signature, jit_compile=False)
+    compiled = tf.function(scores_of, input_signature=signature, jit_compile=is_xla)
     return compiled.get_concrete_function()
 
 

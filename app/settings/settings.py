@@ -20,7 +20,7 @@ from app.imaging.decoder import ImagingPolicy
 from app.inference.policy import RequestPolicy
 from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
-from app.runtime.policy import EnginePolicy
+from app.runtime.policy import EnginePolicy, parse_devices
 from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
 from app.watching import WatchPolicy
 
@@ -113,10 +113,29 @@ class Settings(BaseSettings):
         description="What executes the network. auto: TensorFlow on a GPU if it sees one, else "
         "OpenVINO for versions that were exported, else TensorFlow on the CPU.",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="Number format of the network. auto: the fastest that passes the self-test, "
-        "with OpenVINO bfloat16 where the processor has it, else float32.",
+        description="Number format of the network. auto: the fastest that passes the self-test: "
+        "bfloat16 where the processor has it, on GPUs float16 or bfloat16, else float32.",
+    )
+    devices: str = Field(
+        "auto",
+        description="What the tensorflow engine executes on, comma-separated: gpu:0,gpu:1. Each "
+        "holds the network, and all take from one queue. auto: every GPU that TensorFlow sees, "
+        "else the CPU.",
+    )
+    xla: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether the tensorflow engine compiles with XLA. auto: on GPUs where it is "
+        "measured to be faster when a version loads, which then takes longer; on CPUs never.",
+    )
+    inference_threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Cores that one execution takes on a CPU; 0: all, as the engine counts them. "
+        "Lowered: room for what else runs there, and no waiting for cores that a container may not "
+        "use. `keraserve tune` measures it.",
     )
     max_batch_size: int = Field(
         64,
@@ -208,7 +227,9 @@ class Settings(BaseSettings):
             raise ValueError(NO_FILE)
         return value
 
-    @field_validator("log_level", "log_format", "engine", "precision", "store_watch", mode="before")
+    @field_validator(
+        "log_level", "log_format", "engine", "precision", "xla", "store_watch", mode="before"
+    )
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
@@ -217,7 +238,7 @@ class Settings(BaseSettings):
     def _check(self) -> Self:
         # Each policy checks itself; building them here makes a bad setting fail at the start.
         self.version_policies()
-        self.batch_policy()
+        self.engine_policy()
         self.rollout_plans()
         self.drift_policy()
         if self.max_images_per_request > self.max_queue_size:
@@ -248,6 +269,9 @@ class Settings(BaseSettings):
             engine=self.engine,
             precision=self.precision,
             allowed_batch_sizes=self.batch_policy().allowed_batch_sizes,
+            threads=self.inference_threads,
+            devices=parse_devices(self.devices),
+            xla=self.xla,
         )
 
     def request_policy(self) -> RequestPolicy:

@@ -2,7 +2,10 @@ import asyncio
 import io
 import json
 import logging
+import re
 import threading
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -60,6 +63,9 @@ class Stream(io.StringIO):
     def write(self, text: str) -> int:
         self.writes += 1
         return super().write(text)
+
+    def lines(self) -> list[str]:
+        return self.getvalue().splitlines()
 
 
 @pytest.mark.anyio
@@ -136,3 +142,42 @@ def test_event_is_what_the_logger_would_have_made(caplog: pytest.LogCaptureFixtu
     record = caplog.records[-1]
     assert (record.name, record.levelname, record.getMessage()) == ("served", "INFO", "request")
     assert extra_fields(record) == {"status": 200}
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+@pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
+def test_event_is_written_as_the_logger_would_have_written_it(
+    log_format: Literal["json", "text"], level: int
+) -> None:
+    stream = Stream()
+    configure_logging("info", log_format, stream)
+    logger = logging.getLogger("served.request")
+    fields = {"status": 200, "model": "Würfel", "share": 0.25, "path": Path("a/b")}
+    log_event(logger, level, "request", fields)
+    logger.log(level, "request", extra=fields)
+    first, second = (re.sub(r"\d\d:\d\d:\d\d\.\d+", "", line) for line in stream.lines())
+    assert first == second
+    assert "Würfel" in first
+
+
+def test_filters_and_other_handlers_see_events_too() -> None:
+    stream = Stream()
+    configure_logging("info", "json", stream)
+    parent, logger = logging.getLogger("served"), logging.getLogger("served.request")
+    seen: list[logging.LogRecord] = []
+
+    class Other(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(record)
+
+    other = Other()
+    parent.addHandler(other)
+    try:
+        log_event(logger, logging.INFO, "request", {"status": 200})
+        assert extra_fields(seen[0]) == {"status": 200}
+        logger.addFilter(lambda record: False)
+        log_event(logger, logging.INFO, "request", {"status": 500})
+    finally:
+        parent.removeHandler(other)
+        logger.filters.clear()
+    assert len(seen) == len(stream.lines()) == 1

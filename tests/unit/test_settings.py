@@ -83,6 +83,8 @@ def test_other_settings_that_are_empty_are_unset(monkeypatch: pytest.MonkeyPatch
         pytest.param({"port": "x"}, "KERASERVE_PORT is 'x'", id="a word for a number"),
         pytest.param({"port": 70000}, "65535", id="above the range names the bound"),
         pytest.param({"engine": "torch"}, "KERASERVE_ENGINE is 'torch'", id="unknown engine"),
+        pytest.param({"devices": "gpu:0,tpu:0"}, "tpu:0.*KERASERVE_DEVICES", id="no device"),
+        pytest.param({"xla": "maybe"}, "KERASERVE_XLA is 'maybe'", id="neither on nor off"),
         pytest.param({"allowed_batch_sizes": "1,2", "max_batch_size": 4}, "4", id="last ≠ max"),
         pytest.param(
             {"max_images_per_request": 9, "max_queue_size": 8},
@@ -110,6 +112,11 @@ def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lists_are_read_from_commas() -> None:
     settings = load_settings(cors_origins="https://a.example, https://b.example")
     assert settings.cors_origins == ("https://a.example", "https://b.example")
+
+
+def test_devices_and_xla_reach_the_engine_in_any_case_of_letters() -> None:
+    policy = load_settings(devices="GPU:0, GPU:1", xla="ON", precision="Float16").engine_policy()
+    assert (policy.devices, policy.xla, policy.precision) == (("gpu:0", "gpu:1"), "on", "float16")
 
 
 @pytest.mark.parametrize(

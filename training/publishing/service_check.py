@@ -104,6 +104,7 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         # What was recorded was computed by TensorFlow; the export is compared when it is made.
         "KERASERVE_ENGINE": "tensorflow",
+        "KERASERVE_PRECISION": "float32",
         "CUDA_VISIBLE_DEVICES": "",  # on the CPU: the training process has the GPU's memory
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }

@@ -199,3 +199,20 @@ def test_big_turned_jpeg_shows_the_upright_photo(mode: ResizeMode, orientation: 
     assert (decoded.width, decoded.height) == (2551, 1703)
     difference = np.abs(decoded.pixels.astype(int) - np.asarray(resize(upright, target)))
     assert difference.mean() < 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_big_jpeg_is_decoded_small_whichever_way_it_is_turned(orientation: int) -> None:
+    upright, target = sharp_photo(2551, 1703), spec(96, 60)
+    stored = images.stored_as(upright, orientation)
+    data = images.encode(stored, "JPEG", exif=images.orientation_exif(orientation))
+    small = opened(data)
+    as_stored = spec(*((60, 96) if orientation >= 5 else (96, 60)))
+    extent = draft(small, as_stored)
+    assert max(small.size) == 319  # an eighth
+    turn_back = {6: 8, 8: 6}.get(orientation, orientation)
+    expected = images.stored_as(resize(small, as_stored, extent), turn_back)
+
+    decoded = decode_image(data, target, ImagingPolicy())
+
+    np.testing.assert_array_equal(decoded.pixels, np.asarray(expected))

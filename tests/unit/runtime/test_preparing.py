@@ -8,10 +8,11 @@ from app.artifacts.manifest import Manifest, read_manifest
 from app.errors import ArtifactError
 from app.runtime.policy import EnginePolicy
 from app.runtime.preparing import prepare_servable
+from app.runtime.servable_group import DeviceGroup
 from app.types import ServableState
 from tests.factories.versions import edit_manifest, make_version
 from tests.fakes import PuppetServable, scores_of
-from tests.unit.runtime.test_choices import CPU
+from tests.unit.runtime.test_choices import CPU, GPU
 
 PASSES = {"min_top1_agreement": 0, "max_deviation": 1}
 
@@ -64,5 +65,22 @@ def test_where_all_fail_the_last_reason_is_told_and_nothing_is_left(tmp_path: Pa
     engines = Engines("tensorflow float32")
     with pytest.raises(ArtifactError, match="tensorflow float32 is broken"):
         prepare_servable(folder, read_manifest(folder), EnginePolicy(), engines.load, host=CPU)
-    assert set(engines.made) == {"openvino bfloat16", "openvino float32"}
+    assert set(engines.made) == {"openvino bfloat16", "openvino float32", "tensorflow bfloat16"}
     assert all(puppet.is_closed for puppet in engines.made.values())
+
+
+def test_on_several_devices_each_has_to_pass(tmp_path: Path) -> None:
+    folder = make_version(tmp_path, is_exported=True)
+    edit_manifest(folder, self_test=PASSES)
+    good = PuppetServable(lambda images: scores_of(images, 3))
+    other = PuppetServable(lambda images: scores_of(images, 4))  # answers in another shape
+    made = DeviceGroup([good, other])
+    policy = EnginePolicy("tensorflow", "float32", devices=("gpu:0", "gpu:1"))
+    with pytest.raises(ArtifactError, match="shape"):
+        prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=GPU)
+    assert (good.is_closed, other.is_closed) == (True, True)
+
+    other.behave = good.behave
+    servable, _ = prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=GPU)
+    assert servable is made
+    assert len(good.executed) == len(other.executed)

@@ -1,0 +1,41 @@
+"""The response of the busiest routes."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from app.api.schemas import TimingEntry
+
+
+class AnswerResponse(Response):
+    """JSON that is written already, with where its time went.
+
+    As a plain response, whose headers take longer to make from strings than the JSON itself.
+    """
+
+    def __init__(self, body: bytes, timing: str) -> None:
+        """Take what is to be sent.
+
+        Args:
+            body: UTF-8.
+            timing: For the header ``Server-Timing``, ASCII.
+        """
+        self.status_code = 200
+        self.background = None
+        self.body = body
+        self.raw_headers = [
+            (b"server-timing", timing.encode("ascii")),
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"application/json"),
+        ]
+
+
+def server_timing(timing: TimingEntry | None, total_ms: float) -> str:
+    """Write the durations as a ``Server-Timing`` header has them; None: only the total is known."""
+    total = f"total;dur={total_ms}"
+    if timing is None:
+        return total
+    return (
+        f"decode;dur={timing.decode_ms}, queue;dur={timing.queue_ms}, "
+        f"execute;dur={timing.execute_ms}, {total}"
+    )

@@ -1,0 +1,80 @@
+"""The devices that TensorFlow executes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from app.errors import ArtifactError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device.
+
+    Attributes:
+        name: TensorFlow's name for it.
+        title: What people call it, e.g. ``NVIDIA H100``.
+        is_gpu: Whether it has memory of its own.
+    """
+
+    name: str
+    title: str
+    is_gpu: bool
+
+
+CPU = Device("/CPU:0", "cpu", is_gpu=False)
+
+
+def configure_tensorflow(threads: int = 0) -> None:
+    """Let GPU memory grow with need instead of taking all of it; before the first use only.
+
+    Args:
+        threads: Cores that one execution takes on a CPU; 0: all that the process may use. All
+            networks of a process share them.
+    """
+    if threads:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:  # TensorFlow has begun with another number and keeps it
+            logger.warning("number of threads left as it is", extra={"threads": threads})
+    for gpu in tf.config.list_physical_devices("GPU"):
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:  # devices are initialised: set by an earlier load, or too late
+            logger.debug("memory growth left as it is", extra={"device": gpu.name})
+
+
+def find_devices(names: Sequence[str]) -> tuple[Device, ...]:
+    """Return the devices of these names, as ``gpu:0``; of none every GPU, or the CPU.
+
+    Raises:
+        ArtifactError: TensorFlow does not see one of them.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    if not names:
+        return tuple(_gpu(gpu.name, index) for index, gpu in enumerate(gpus)) or (CPU,)
+    cpus = tf.config.list_logical_devices("CPU")
+    found = {f"gpu:{index}": _gpu(gpu.name, index) for index, gpu in enumerate(gpus)}
+    found |= {
+        f"cpu:{index}": Device(cpu.name, "cpu", is_gpu=False) for index, cpu in enumerate(cpus)
+    }
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ArtifactError(
+            f"TensorFlow sees {', '.join(sorted(found))}, not {', '.join(missing)} "
+            "(KERASERVE_DEVICES)"
+        )
+    return tuple(found[name] for name in names)
+
+
+def _gpu(name: str, index: int) -> Device:
+    """Describe a GPU. Nobody divides one into several logical devices here: numbers agree."""
+    physical = tf.config.list_physical_devices("GPU")[index]
+    details = tf.config.experimental.get_device_details(physical)
+    return Device(name, str(details.get("device_name", "GPU")), is_gpu=True)

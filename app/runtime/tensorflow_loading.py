@@ -1,0 +1,106 @@
+"""From a version folder to the tensorflow engine, on every device that it may use."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from app.artifacts.manifest import Manifest
+from app.errors import ArtifactError
+from app.runtime.mixed_precision import in_precision
+from app.runtime.policy import EnginePolicy
+from app.runtime.saved_model import GraphFunction, load_frozen_graph
+from app.runtime.servable_group import DeviceGroup
+from app.runtime.tensorflow_devices import Device, find_devices
+from app.runtime.tensorflow_engine import (
+    StagedTensorFlowServable,
+    TensorFlowServable,
+    load_model,
+)
+from app.runtime.xla_choice import choose_xla
+from app.types import Servable
+
+
+def load_network(folder: Path, manifest: Manifest) -> keras.Model | GraphFunction:
+    """Read the network of a version; nothing in it is executed.
+
+    Returns:
+        A Keras network, or a frozen graph as a function.
+
+    Raises:
+        ArtifactError: It cannot be read, or holds code.
+    """
+    path = folder / manifest.network_file
+    if manifest.format == "saved_model":
+        return load_frozen_graph(path, manifest.input.spec, len(manifest.classes))
+    return load_model(path)
+
+
+def load_on_devices(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
+    """Read a version once, and compile it for each device.
+
+    Args:
+        folder: Of the version.
+        manifest: Its description.
+        policy: One of ``engine_choices``.
+
+    Returns:
+        A servable; of several devices a ``DeviceGroup``.
+
+    Raises:
+        ArtifactError: It cannot be read or built, or a device is not there.
+    """
+    if policy.precision == "auto":
+        raise ValueError("the precision is still to be chosen")
+    devices = find_devices(policy.devices)
+    network = load_network(folder, manifest)
+    if isinstance(network, keras.Model):
+        network = in_precision(network, policy.precision)
+    is_xla = policy.xla == "on"
+    if policy.xla == "auto" and devices[0].is_gpu:
+        # The other devices do as the first one: they are of one kind on nearly every host.
+        is_xla = choose_xla(
+            partial(_compile, network, manifest, policy, devices[0]),
+            manifest.input.spec,
+            policy.allowed_batch_sizes[-1],
+        )
+    with ExitStack() as undo:
+        members: list[TensorFlowServable] = []
+        for device in devices:
+            members.append(_compile(network, manifest, policy, device, is_xla))
+            undo.callback(members[-1].close)
+        undo.pop_all()
+    return members[0] if len(members) == 1 else DeviceGroup(members)
+
+
+def _compile(
+    network: keras.Model | GraphFunction,
+    manifest: Manifest,
+    policy: EnginePolicy,
+    device: Device,
+    is_xla: bool,
+) -> TensorFlowServable:
+    kind = StagedTensorFlowServable if device.is_gpu else TensorFlowServable
+    assert policy.precision != "auto", "checked by the caller"
+    try:
+        return kind(
+            network,
+            manifest.input.spec,
+            policy.allowed_batch_sizes,
+            temperature=manifest.calibration.temperature,
+            scale=manifest.input.scale,
+            offset=manifest.input.offset,
+            device=device,
+            precision=policy.precision,
+            is_xla=is_xla,
+        )
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        # Operations without a kernel for 16 bits, say: another precision may do.
+        reason = str(error).strip().splitlines()[-1]
+        raise ArtifactError(
+            f"the network cannot be compiled in {policy.precision}: {reason}"
+        ) from error

@@ -1,0 +1,207 @@
+"""Batches that are copied to the device while it works."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from app.batching.batcher import DynamicBatcher
+from app.errors import ServableNotReadyError
+from app.types import ImageArray, ScoreArray
+from tests.fakes import PATIENCE_S, PuppetServable, RecordingObserver
+from tests.unit.batching.world import (
+    is_answer_to,
+    outcome_of,
+    poisoned,
+    policy,
+    random_images,
+    refuse_poison,
+    turn,
+)
+
+pytestmark = pytest.mark.timeout(10)
+
+
+@dataclass
+class OnDevice:
+    """What ``StagingPuppet.stage`` makes of images."""
+
+    images: ImageArray
+
+
+class StagingPuppet(PuppetServable):
+    """A puppet with memory of its own.
+
+    Attributes:
+        staged: The images of each copy, in the order in which they ended.
+        from_memory: Images of each execution of copied ones.
+        on_stage: Called before each copy; it may raise.
+    """
+
+    def __init__(self, *, is_held: bool = False) -> None:
+        super().__init__(is_held=is_held)
+        self.staged: list[ImageArray] = []
+        self.from_memory: list[int] = []
+        self.on_stage: Callable[[], None] | None = None
+        self._has_staged = threading.Semaphore(0)
+
+    def stage(self, images: ImageArray) -> OnDevice:
+        try:
+            if self.on_stage is not None:
+                self.on_stage()
+            self.staged.append(images)
+        finally:
+            self._has_staged.release()
+        return OnDevice(images)
+
+    def execute_staged(self, staged: OnDevice) -> ScoreArray:
+        self.from_memory.append(len(staged.images))
+        return self.execute(staged.images)
+
+    async def copied(self) -> None:
+        """Wait for one more copy, or attempt."""
+        assert await asyncio.to_thread(self._has_staged.acquire, timeout=PATIENCE_S)
+
+
+def running(puppet: PuppetServable, size: int = 2) -> DynamicBatcher:
+    batcher = DynamicBatcher(puppet, policy(size), observer=RecordingObserver(), name="copying")
+    batcher.start()
+    return batcher
+
+
+async def test_the_next_batch_is_copied_while_the_device_executes() -> None:
+    puppet = StagingPuppet(is_held=True)
+    batcher = running(puppet)
+    images = random_images(4)
+    tasks = batcher.schedule_many(images)
+    await puppet.began(1)
+    await puppet.copied()
+    assert puppet.batch_sizes == [2], "the copy does not wait for the execution before it"
+    assert [len(images) for images in puppet.staged] == [2]
+    puppet.let_go()
+    results = await asyncio.gather(*tasks)
+    assert all(is_answer_to(r, i) for r, i in zip(results, images, strict=True))
+    assert puppet.from_memory == [2]
+    assert puppet.most_at_once == 1
+    await batcher.close()
+
+
+async def test_a_batch_that_finds_the_device_idle_takes_no_detour() -> None:
+    puppet = StagingPuppet()
+    batcher = running(puppet)
+    image = random_images(1)[0]
+    assert is_answer_to(await batcher.schedule(image), image)
+    assert (puppet.staged, puppet.from_memory) == ([], [])
+    await batcher.close()
+
+
+async def test_an_image_cancelled_after_its_copy_hurts_nobody() -> None:
+    puppet = StagingPuppet(is_held=True)
+    batcher = running(puppet, 4)
+    images = random_images(8)
+    tasks = batcher.schedule_many(images)
+    await puppet.began(1)
+    await puppet.copied()
+    tasks[5].cancel()
+    puppet.let_go()
+    for index in (*range(5), 6, 7):
+        assert is_answer_to(await tasks[index], images[index])
+    assert puppet.from_memory == [4]
+    await batcher.close()
+
+
+async def test_a_copy_that_nobody_wants_any_more_is_not_executed() -> None:
+    puppet = StagingPuppet(is_held=True)
+    batcher = running(puppet)
+    tasks = batcher.schedule_many(random_images(4))
+    await puppet.began(1)
+    await puppet.copied()
+    for task in tasks[2:]:
+        task.cancel()
+    puppet.let_go()
+    await asyncio.gather(*tasks[:2])
+    await batcher.close()
+    assert (puppet.from_memory, puppet.batch_sizes) == ([], [2])
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no memory"), SystemExit(3)])
+async def test_a_batch_that_cannot_be_copied_is_executed_as_any_other(
+    error: BaseException,
+) -> None:
+    puppet = StagingPuppet(is_held=True)
+
+    def fail() -> None:
+        raise error
+
+    puppet.on_stage = fail
+    batcher = running(puppet)
+    images = random_images(8)
+    tasks = batcher.schedule_many(images)
+    await puppet.began(1)
+    await puppet.copied()
+    puppet.let_go()
+    results = await asyncio.gather(*tasks)
+    assert all(is_answer_to(r, i) for r, i in zip(results, images, strict=True))
+    assert (puppet.from_memory, batcher.is_healthy) == ([], True)
+    await batcher.close()
+
+
+async def test_a_culprit_in_a_copied_batch_stands_alone_in_the_end() -> None:
+    puppet = StagingPuppet(is_held=True)
+    puppet.behave = refuse_poison
+    batcher = running(puppet, 4)
+    images = random_images(8)
+    tasks = batcher.schedule_many([*images[:6], poisoned(images[6]), images[7]])
+    await puppet.began(1)
+    await puppet.copied()
+    puppet.let_go()
+    assert "failed on this image" in str(await outcome_of(tasks[6]))
+    for index in (*range(6), 7):
+        assert is_answer_to(await tasks[index], images[index])
+    assert puppet.from_memory == [4]
+    await batcher.close()
+
+
+async def test_the_servable_may_be_closed_only_once_no_copy_runs() -> None:
+    puppet = StagingPuppet(is_held=True)
+    may_copy = threading.Event()
+    is_copying = threading.Event()
+
+    def wait() -> None:
+        is_copying.set()
+        assert may_copy.wait(PATIENCE_S)
+
+    puppet.on_stage = wait
+    batcher = running(puppet)
+    tasks = batcher.schedule_many(random_images(4))
+    await puppet.began(1)
+    await asyncio.to_thread(is_copying.wait, PATIENCE_S)
+
+    def die(images: ImageArray) -> ScoreArray:
+        raise SystemExit(3)
+
+    puppet.behave = die
+    puppet.let_go()  # the device thread dies while its copy is under way
+    await turn()
+    assert not batcher.is_closed
+    may_copy.set()
+    for task in tasks:
+        assert isinstance(await outcome_of(task), ServableNotReadyError)
+    await batcher.close()
+    assert batcher.is_closed
+    names = [thread.name for thread in threading.enumerate()]
+    assert not any(name.startswith("copy ") for name in names)
+
+
+async def test_many_batches_keep_their_order_and_their_rows() -> None:
+    puppet = StagingPuppet()
+    batcher = running(puppet, 4)
+    images = random_images(400)
+    results = await asyncio.gather(*batcher.schedule_many(images))
+    assert all(is_answer_to(r, i) for r, i in zip(results, images, strict=True))
+    assert puppet.most_at_once == 1
+    await batcher.close()
