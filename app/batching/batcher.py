@@ -281,7 +281,10 @@ class DynamicBatcher:
             raise BatcherStoppedError(f"The batcher of {self._name} takes no new images.")
         refusal, expected_s = self._judge(count, deadline_s, priority)
         if refusal is not None:
-            raise refusal
+            try:
+                raise refusal
+            finally:
+                del refusal  # a frame that keeps what it raised is a cycle
         return self._loop, expected_s
 
     def _judge(

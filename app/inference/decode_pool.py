@@ -68,7 +68,10 @@ class DecodePool:
         """
         refusal = self.refusal(within_s)
         if refusal is not None:
-            raise refusal
+            try:
+                raise refusal
+            finally:
+                del refusal  # a frame that keeps what it raised is a cycle
         self._pending += 1
         try:
             loop = asyncio.get_running_loop()

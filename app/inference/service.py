@@ -115,9 +115,7 @@ class InferenceService:
                 )
                 answer = await _answer(live, task, image, decode_s, options.top_k)
         except TimeoutError:
-            error = _deadline_error()
-            live.metrics.image_ended(outcome_of(error))
-            raise error from None
+            raise _late(live, 1) from None
         except BaseException as failure:
             live.metrics.image_ended(outcome_of(failure))
             raise
@@ -141,9 +139,7 @@ class InferenceService:
             with Deadline(options.deadline_s):
                 outcomes = await self._classify_all(live, uploads, options)
         except TimeoutError:
-            error = _deadline_error()
-            _count_all(live, len(uploads), error)
-            raise error from None
+            raise _late(live, len(uploads)) from None
         except BaseException as failure:
             _count_all(live, len(uploads), failure)
             raise
@@ -245,8 +241,11 @@ def _is_large(spec: InputSpec) -> bool:
     return spec.height * spec.width > _QUICK_PIXELS
 
 
-def _deadline_error() -> DeadlineExceededError:
-    return DeadlineExceededError("The deadline passed before the answer was there.")
+def _late(live: LiveServable, images: int) -> DeadlineExceededError:
+    """Count images and return their error: a frame that keeps what it raises is a cycle."""
+    error = DeadlineExceededError("The deadline passed before the answer was there.")
+    _count_all(live, images, error)
+    return error
 
 
 # ---- counting ---------------------------------------------------------------------------------

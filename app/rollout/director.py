@@ -169,7 +169,10 @@ class TrafficDirector:
                 return
         self._note_error(choice, refusal, options)
         live.metrics.image_ended(outcome_of(refusal))
-        raise refusal
+        try:
+            raise refusal
+        finally:
+            del refusal  # a frame that keeps what it raised is a cycle: thousands a second
 
     async def classify(
         self, choice: Choice, upload: bytes, options: ClassifyOptions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -15,6 +16,8 @@ import httpx
 import pytest
 
 from app.batching.execution_time import ENOUGH_EXECUTIONS
+from app.errors import QueueFullError
+from app.inference.records import ClassifyOptions
 from tests.api.call import Call
 from tests.api.live_server import LiveServer, listening
 from tests.api.test_canary import canary_of, serving_canary
@@ -90,6 +93,23 @@ async def test_deadline_that_cannot_be_met_refuses_before_the_body_is_read(
     patient = world.begin()
     world.puppet.let_go()
     assert (await accepted).status_code == (await patient).status_code == 200
+
+
+async def test_refusal_is_gone_with_whoever_catches_it(tmp_path: Path) -> None:
+    """In a cycle it would wait, with all frames of its request, for a collection of garbage."""
+    async with serving(tmp_path, **LIMITS) as world:
+        accepted = await fill(world)
+        director = world.lifecycle.director
+        choice = director.choose(None, None, None, key="")
+        options = ClassifyOptions(1, asyncio.get_running_loop().time() + PATIENCE_S)
+        try:
+            director.refuse_early(choice, options, 0, is_one=True)
+        except QueueFullError as error:
+            refusal = weakref.ref(error)
+        assert refusal() is None
+        world.puppet.let_go()
+        for task in accepted:
+            await task
 
 
 async def test_estimate_is_among_the_metrics_and_leaves_with_its_version(tmp_path: Path) -> None:

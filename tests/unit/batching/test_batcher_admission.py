@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 
 import pytest
 
@@ -221,6 +222,18 @@ async def test_after_what_it_says_a_refused_request_is_accepted(
     assert world.clock() - refused_at_s < refusal.retry_after_s + T4
     world.puppet.let_go()
     await asyncio.gather(*tasks)
+
+
+async def test_refusal_is_gone_with_whoever_catches_it(world: World) -> None:
+    """In a cycle it would wait, with all frames of its request, for a collection of garbage."""
+    Machine(world)
+    batcher = await experienced(world)
+    await world.keep_device_busy(batcher)
+    try:
+        batcher.schedule(IMAGE, deadline_s=world.clock() + 0.001)
+    except TooLateError as error:
+        refusal = weakref.ref(error)
+    assert refusal() is None
 
 
 @pytest.mark.parametrize("is_late", [False, True])
