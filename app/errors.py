@@ -17,6 +17,7 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
     │   └── InvalidRequestError        422 invalid_request
     └── ServerFaultError
         ├── QueueFullError             429 queue_full
+        │   ├── TooLateError           (it would be answered after its deadline)
         │   └── DecodeQueueFullError   (of no version: the whole service is too busy)
         ├── DeadlineExceededError      504 deadline_exceeded
         ├── ServableNotReadyError      503 not_ready
@@ -119,7 +120,7 @@ class ServerFaultError(ServingError):
 
 
 class QueueFullError(ServerFaultError):
-    """The queue holds ``max_queue_size`` images.
+    """There is no room: more waits than ``max_queue_size``, or than the deadline allows.
 
     Attributes:
         retry_after_s: When room can be expected, from the queue and the measured rate.
@@ -131,6 +132,10 @@ class QueueFullError(ServerFaultError):
         """Keep the estimate for the ``Retry-After`` header."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class TooLateError(QueueFullError):
+    """So much waits that the answer would come after the deadline of the request."""
 
 
 class DecodeQueueFullError(QueueFullError):

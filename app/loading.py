@@ -115,6 +115,7 @@ class ServableLoader:
                 live.servable.close()
         finally:  # whatever the engine makes of it, the version answers no more
             self._drift.close(live.id)
+            self._metrics.clear_estimate(live.id)
             self._metrics.clear_info(
                 live.id, live.info, live.manifest.files[live.manifest.network_file].sha256
             )
@@ -153,6 +154,7 @@ class ServableLoader:
             servable, self._batch_policy, observer=metrics, name=str(stored.id)
         )
         batcher.start()
+        self._metrics.set_estimate(stored.id, batcher.answered_in_s)
         self._metrics.set_info(
             stored.id, servable.info, manifest.files[manifest.network_file].sha256
         )

@@ -6,7 +6,7 @@ passed in, so that each application (and each test) has its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -124,6 +124,11 @@ class Metrics:
         self.model_state = self._gauge(
             "model_state", "1 for the state that a version is in.", *servable, "state"
         )
+        self.admission_estimate = self._gauge(
+            "admission_estimate_seconds",
+            "When an image accepted now would be answered at the latest, as far as is known.",
+            *servable,
+        )
 
     def for_servable(self, servable_id: ServableId, classes: Sequence[str]) -> ServableMetrics:
         """Return the metrics of one version, labels already bound."""
@@ -146,6 +151,15 @@ class Metrics:
         self.model_info.labels(
             servable_id.name, servable_id.version, info.engine, info.precision, info.device, sha256
         ).set(1)
+
+    def set_estimate(self, servable_id: ServableId, estimate_s: Callable[[], float]) -> None:
+        """Show what a version's batcher expects; it is asked where the metrics are."""
+        labels = (servable_id.name, str(servable_id.version))
+        self.admission_estimate.labels(*labels).set_function(estimate_s)
+
+    def clear_estimate(self, servable_id: ServableId) -> None:
+        """Forget a version that was closed."""
+        self.admission_estimate.remove(servable_id.name, str(servable_id.version))
 
     def clear_info(self, servable_id: ServableId, info: EngineInfo, sha256: str) -> None:
         """Forget a version that was closed."""

@@ -40,7 +40,7 @@ from app.api.schemas import (
     PredictionEntry,
     TimingEntry,
 )
-from app.api.uploads import read_image, read_images
+from app.api.uploads import announced_bytes, read_image, read_images
 from app.errors import BatcherStoppedError, InvalidRequestError, ServingError
 from app.inference.policy import RequestPolicy
 from app.inference.records import Classification, ClassifyOptions, StageTiming
@@ -85,7 +85,7 @@ async def classify(request: Request) -> Response:
     """
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
-    choice, options = _admit(lifecycle, record, request)
+    choice, options = _admit(lifecycle, record, request, is_one=True)
     with choice:
         content = await read_image(request, lifecycle.request_policy, options.deadline_s)
         with CancelOnDisconnect(request.receive):
@@ -127,7 +127,7 @@ async def classify_batch(request: Request) -> Response:
     """
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
-    choice, options = _admit(lifecycle, record, request)
+    choice, options = _admit(lifecycle, record, request, is_one=False)
     with choice:
         uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
         contents = [upload.content for upload in uploads]
@@ -153,7 +153,7 @@ async def classify_batch(request: Request) -> Response:
 
 
 def _admit(
-    lifecycle: Lifecycle, record: RequestRecord, request: Request
+    lifecycle: Lifecycle, record: RequestRecord, request: Request, *, is_one: bool
 ) -> tuple[Choice, ClassifyOptions]:
     if lifecycle.is_draining:
         raise BatcherStoppedError("The service is stopping and takes no new images.")
@@ -171,7 +171,9 @@ def _admit(
         top_k = classes
     deadline_s = record.arrived_s + timeout_s
     has_own_deadline = query.timeout_ms is not None
-    return choice, ClassifyOptions(top_k, deadline_s, query.priority, has_own_deadline)
+    options = ClassifyOptions(top_k, deadline_s, query.priority, has_own_deadline)
+    lifecycle.director.refuse_early(choice, options, announced_bytes(request), is_one=is_one)
+    return choice, options
 
 
 def _sticky_key(request: Request, policy: RequestPolicy) -> str | None:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.error_handlers import internal_error_response
 from app.api.problems import CLIENT_CLOSED_REQUEST, error_response
 from app.api.record import STATE_KEY, RequestRecord, request_id_of
+from app.api.refusal_log import RefusalLog
 from app.errors import BatcherStoppedError
 from app.logging import log_event
 from app.metrics import Metrics
@@ -88,11 +89,13 @@ class RequestMiddleware:
         # routes, methods and codes.
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._durations: dict[str, Histogram] = {}
+        self._refusal_log = RefusalLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            self._refusal_log.flush()  # the lifespan has ended
             return
         arrived_s = asyncio.get_running_loop().time()
         record = RequestRecord(request_id_of(scope["headers"]), time.perf_counter(), arrived_s)
@@ -145,7 +148,7 @@ class RequestMiddleware:
             duration = self._durations[route] = self._metrics.request_duration.labels(route)
         duration.observe(elapsed_s)
         level = _level(route, code)
-        if logger.isEnabledFor(level):
+        if logger.isEnabledFor(level) and not self._refusal_log.takes(record, route):
             log_event(logger, level, "request", _fields(record, route, method, code, elapsed_s))
 
 

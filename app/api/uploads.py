@@ -86,6 +86,14 @@ async def read_images(request: Request, policy: RequestPolicy, deadline_s: float
     return await _within(deadline_s, _read_several(request.receive, head, limits))
 
 
+def announced_bytes(request: Request) -> int:
+    """Return how long the body will be; 0 where it is not said."""
+    for name, value in request.scope["headers"]:
+        if name == b"content-length":
+            return int(value)  # digits: the server has read it before
+    return 0
+
+
 async def _within(deadline_s: float, reading: Coroutine[None, None, T]) -> T:
     try:
         with Deadline(deadline_s):

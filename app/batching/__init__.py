@@ -6,6 +6,12 @@
     ``Dispatcher``: the state on the event loop. Holds every accepted task until it is answered.
 ``policy``
     ``BatchPolicy``: when a batch closes and how large it may be. Pure.
+``execution_time``
+    ``ExecutionTime``: what an execution will take, learned. Pure.
+``caution``
+    ``Caution``: how far that is to be trusted, learned. Pure.
+``admission``
+    When an image accepted now would be answered. Pure.
 ``task``
     ``BatchTask``: one accepted image and the one place where it is answered; ``TaskResult``.
 ``task_queue``
@@ -20,6 +26,8 @@
     ``StagingThread``: copies the next batch to the device meanwhile, where the servable can.
 ``timer``
     ``MomentTimer``: the one timer, for ``batch_timeout_s``.
+``delivery``
+    ``Delivery``: gives the answers, in slices under overload.
 ``reporting``
     ``BatchReporter``: observer, measured rate, log records.
 """

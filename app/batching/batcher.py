@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 
+from app.batching.admission import answered_in_s, executed_in_s, retry_in_s
 from app.batching.dispatcher import Dispatcher
 from app.batching.policy import BatchPolicy
 from app.batching.reporting import BatchReporter
 from app.batching.task import BatchTask
 from app.batching.timer import CallLater
-from app.errors import BatcherStoppedError, QueueFullError, ServableNotReadyError
+from app.errors import (
+    BatcherStoppedError,
+    QueueFullError,
+    ServableNotReadyError,
+    TooLateError,
+)
 from app.types import BatchObserver, Clock, ImageArray, Priority, Servable
 
 
@@ -31,9 +38,13 @@ class DynamicBatcher:
         for a device with memory of its own is copied there meanwhile, in a thread of its own.
     Accept
         ``schedule()`` never waits. It raises ``QueueFullError`` where ``max_queue_size`` images
-        wait, with the time after which the queue will be gone; ``BatcherStoppedError`` once
-        draining; ``ServableNotReadyError`` before ``start()`` and after the batcher died.
-        ``schedule_many()`` accepts all of its images or none.
+        wait, with the time after which the queue will be gone; ``TooLateError`` where the answer
+        is expected after the deadline, with the time after which it would not be;
+        ``BatcherStoppedError`` once draining; ``ServableNotReadyError`` before ``start()`` and
+        after the batcher died. ``schedule_many()`` accepts all of its images or none. ``refusal()``
+        says beforehand what ``schedule()`` would do now. What is expected follows the executions
+        seen (``ExecutionTime``); before enough of them, and by an idle batcher, nobody is refused
+        for it, so that a wrong expectation does not last.
     Close
         A batch is closed when the device is free and at least one task waits (and the oldest has
         waited ``batch_timeout_s``), or when it is full. "At once" is the end of the present turn
@@ -48,9 +59,10 @@ class DynamicBatcher:
         of the last one are given.
     Cancel
         A cancelled task stops counting at once and is left out of the next batch; an expired one
-        (``deadline_s`` has passed when its batch is formed) gets ``DeadlineExceededError``
-        instead of a place. If a task is already executing, its row is discarded. Others do not
-        notice. There is no timer per task: who wants to be told at the deadline cancels then.
+        (``deadline_s`` has passed when its batch is formed, or will well before its execution
+        ends) gets ``DeadlineExceededError`` instead of a place. If a task is already executing, its
+        row is discarded. Others do not notice. There is no timer per task: who wants to be told at
+        the deadline cancels then.
     Failure
         If ``execute`` raises, or answers in a wrong shape, the batch is split and retried until
         the culprit stands alone: it gets ``ExecutionError`` with the cause chained, the cause is
@@ -168,7 +180,8 @@ class DynamicBatcher:
             The task; await it or its ``result()``, or ``cancel()`` it.
 
         Raises:
-            QueueFullError: ``max_queue_size`` images wait.
+            QueueFullError: ``max_queue_size`` images wait, or (``TooLateError``) the answer would
+                come after the deadline.
             BatcherStoppedError: The batcher is draining.
             ServableNotReadyError: It has not been started, or it died.
         """
@@ -185,7 +198,7 @@ class DynamicBatcher:
 
         They need not travel in one batch. Await every task: with ``asyncio.gather``, say.
         """
-        loop = self._admit(len(images))
+        loop, expected_s = self._admit(len(images), deadline_s, priority)
         now_s = self._clock()
         tasks = [
             BatchTask(
@@ -194,6 +207,7 @@ class DynamicBatcher:
                 enqueued_at_s=now_s,
                 deadline_s=deadline_s,
                 priority=priority,
+                expected_s=expected_s,
                 forget=self._dispatcher.forget,
             )
             for image in images
@@ -208,6 +222,26 @@ class DynamicBatcher:
         delay counts from before. Once with the device, or answered, nothing changes for it.
         """
         self._dispatcher.extend(task, deadline_s, priority)
+
+    def refusal(
+        self,
+        count: int = 1,
+        *,
+        deadline_s: float | None = None,
+        priority: Priority = "interactive",
+    ) -> QueueFullError | None:
+        """Return what ``schedule_many()`` of ``count`` images would raise for want of room now.
+
+        It promises nothing: ask before the work of an upload that would be refused anyway.
+        """
+        return self._judge(count, deadline_s, priority)[0]
+
+    def answered_in_s(self) -> float:
+        """Return when an interactive image accepted now would be answered at the latest, s.
+
+        As far as it can be expected; 0 where nothing was executed yet.
+        """
+        return self._expected_s(1, "interactive") * self._dispatcher.delivery.caution.factor
 
     async def drain(self) -> None:
         """Refuse new images and return once every accepted one is answered.
@@ -242,17 +276,61 @@ class DynamicBatcher:
             return self._dispatcher.fail_all(lambda: BatcherStoppedError(text))
         return 0
 
-    def _admit(self, count: int) -> asyncio.AbstractEventLoop:
-        """Return the event loop if ``count`` images can be accepted, else raise."""
+    def _admit(
+        self, count: int, deadline_s: float | None, priority: Priority
+    ) -> tuple[asyncio.AbstractEventLoop, float | None]:
+        """Return the event loop if ``count`` images can be accepted, else raise.
+
+        Beside it, when the last of them is expected to be answered, s; None where nothing is known.
+        """
         if self._loop is None or self._dispatcher.is_dead:
             raise ServableNotReadyError(f"The batcher of {self._name} is not running.")
         if self._is_draining:
             raise BatcherStoppedError(f"The batcher of {self._name} takes no new images.")
+        refusal, expected_s = self._judge(count, deadline_s, priority)
+        if refusal is not None:
+            try:
+                raise refusal
+            finally:
+                del refusal  # a frame that keeps what it raised is a cycle
+        return self._loop, expected_s
+
+    def _judge(
+        self, count: int, deadline_s: float | None, priority: Priority
+    ) -> tuple[QueueFullError | None, float | None]:
+        """Return why ``count`` images are refused, and when they are expected to be answered."""
         limit = self.policy.max_queue_size
         if self.queue_size + count > limit:
-            raise QueueFullError(
+            self._dispatcher.is_refusing = True
+            refusal = QueueFullError(
                 f"{self.queue_size:,} images wait for {self._name} and {count:,} more came; "
                 f"the limit is {limit:,} (KERASERVE_MAX_QUEUE_SIZE).",
                 retry_after_s=self.retry_after_s(),
             )
-        return self._loop
+            return refusal, None
+        if not self._dispatcher.execution_time.is_known:
+            return None, None
+        expected_s = self._expected_s(count, priority)
+        # Somebody is always accepted: what is expected is learned from those who are. One who is
+        # late already is told so with his turn: his deadline has passed, the queue is not full.
+        within_s = math.inf if deadline_s is None else deadline_s - self._clock()
+        factor = self._dispatcher.delivery.caution.factor
+        if self._dispatcher.is_idle or expected_s * factor <= within_s or within_s <= 0:
+            return None, expected_s
+        idle = (0.0,) * max(1, self._dispatcher.devices)
+        own_s = executed_in_s(self.policy, self._dispatcher.execution_time, count, idle)
+        self._dispatcher.is_refusing = True
+        refusal = TooLateError(
+            f"{self.queue_size:,} images wait for {self._name}: the answer may take "
+            f"{expected_s * factor:.3f} s, the deadline is in {within_s:.3f} s "
+            "(timeout_ms, KERASERVE_REQUEST_TIMEOUT_MS).",
+            retry_after_s=retry_in_s(expected_s, own_s, within_s / factor),
+        )
+        return refusal, expected_s
+
+    def _expected_s(self, count: int, priority: Priority) -> float:
+        dispatcher = self._dispatcher
+        backlog = dispatcher.backlog(self._clock())
+        return answered_in_s(
+            self.policy, dispatcher.execution_time, backlog, count=count, priority=priority
+        )

@@ -8,7 +8,10 @@ import math
 from collections.abc import Callable, Iterable
 from itertools import chain
 
+from app.batching.admission import HOPELESS_SHARE, Backlog
+from app.batching.delivery import Delivery
 from app.batching.device import DeviceStopped
+from app.batching.execution_time import ExecutionTime
 from app.batching.lane import DeviceLane, next_lane
 from app.batching.policy import BatchPolicy
 from app.batching.reporting import BatchReporter
@@ -27,10 +30,15 @@ class Dispatcher:
 
     There is no worker task: three callbacks on the event loop (something came, a batch came back,
     the timer fired) do everything, each through ``_guarded``. A task is always in exactly one
-    place: the queue, a batch with a device, or the batch being answered; ``fail_all`` empties
-    all three.
+    place: the queue, a batch with a device, or a batch being answered; ``fail_all`` empties all
+    three.
 
     All attributes are owned by the event loop.
+
+    Attributes:
+        execution_time: What executions take.
+        delivery: What has been executed and is being answered.
+        is_refusing: Set where somebody is refused; until the next batch comes back.
     """
 
     def __init__(
@@ -45,6 +53,9 @@ class Dispatcher:
         """Prepare; nothing runs before ``start()``."""
         self.policy = policy
         self.queue = TaskQueue()
+        self.execution_time = ExecutionTime()
+        self.delivery = Delivery(clock, self._settle)
+        self.is_refusing = False
         self.is_started = False
         self.drained = asyncio.Event()  # in a hurry, or dead, and nothing is left
         self.device_ended = asyncio.Event()
@@ -65,7 +76,6 @@ class Dispatcher:
             )
             for number, member in enumerate(members, start=1)
         ]
-        self._being_answered: list[BatchTask] = []
         self._is_pump_due = False
         self._is_in_hurry = False
         self._death: str | None = None
@@ -77,8 +87,9 @@ class Dispatcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is with a device."""
-        return not self.queue and not any(lane.batches for lane in self._lanes)
+        """Whether nothing waits, is with a device, or is being answered."""
+        is_waiting = self.queue or not self.delivery.is_empty
+        return not is_waiting and not any(lane.batches for lane in self._lanes)
 
     @property
     def devices(self) -> int:
@@ -96,6 +107,35 @@ class Dispatcher:
             if failure is not None:
                 return failure if count == 1 else f"device {number} of {count}: {failure}"
         return None
+
+    def backlog(self, now_s: float) -> Backlog:
+        """Return what a new image would wait for."""
+        company_until_s = self.policy.batch_timeout_s
+        if self.queue:
+            closes_at_s = self.policy.closes_at_s(self.queue.oldest_enqueued_at_s)
+            company_until_s = max(0.0, closes_at_s - now_s)
+        return Backlog(
+            devices_free_in_s=tuple(
+                [self._free_in_s(lane, now_s) for lane in self._lanes if not lane.has_died]
+            )
+            or (0.0,),
+            interactive=self.queue.interactive_size,
+            bulk=self.queue.bulk_size,
+            company_until_s=company_until_s,
+            delivery_s=self.delivery.delay_s,
+        )
+
+    def _free_in_s(self, lane: DeviceLane, now_s: float) -> float:
+        if not lane.batches:
+            return 0.0
+        expected_s = [self._expected_s(len(batch)) for batch in lane.batches]
+        # One that runs longer than expected is expected to end now: nobody knows better.
+        return max(0.0, lane.since_s + expected_s[0] - now_s) + sum(expected_s[1:])
+
+    def _expected_s(self, size: int) -> float:
+        # A batch from before the policy shrank may be larger than the largest size of now.
+        size = min(size, self.policy.max_batch_size)
+        return self.execution_time.expected_s(self.policy.padded_size(size))
 
     def start(self, loop: asyncio.AbstractEventLoop, call_later: CallLater) -> None:
         """Start the device threads; ``loop`` is the running one."""
@@ -119,6 +159,7 @@ class Dispatcher:
     def forget(self, task: BatchTask) -> None:
         """Take a cancelled task out of the queue, if it is still there."""
         if self.queue.discard(task):
+            self.delivery.has_missed |= task.has_expired(self._clock())
             self._reporter.queue_size_changed(len(self.queue))
 
     def extend(self, task: BatchTask, deadline_s: float | None, priority: Priority) -> None:
@@ -144,8 +185,7 @@ class Dispatcher:
     def fail_all(self, make_error: Callable[[], ServerFaultError]) -> int:
         """Answer everybody with an error of their own; return how many were not answered yet."""
         with_devices = chain.from_iterable(lane.tasks for lane in self._lanes)
-        tasks = [*self._being_answered, *with_devices, *self.queue.clear()]
-        self._being_answered = []
+        tasks = [*self.delivery.clear(), *with_devices, *self.queue.clear()]
         for lane in self._lanes:
             lane.batches.clear()
         self._timer.set(None)
@@ -173,7 +213,7 @@ class Dispatcher:
         waiting = len(self.queue)
         all_expired: list[BatchTask] = []
         while (lane := next_lane(self._lanes)) and self._may_close(now_s, lane):
-            batch, expired = self.queue.take(self.policy.size_to_take(len(self.queue)), now_s)
+            batch, expired = self._take(lane, now_s)
             all_expired += expired
             if batch:
                 lane.submit(batch, now_s)
@@ -182,12 +222,28 @@ class Dispatcher:
             if self.queue and any(lane.is_free for lane in self._lanes)
             else None
         )
+        self.delivery.has_missed |= bool(all_expired)
         for task in all_expired:
             task.answer(
-                DeadlineExceededError("The deadline passed while the image waited for the device.")
+                DeadlineExceededError("The deadline would pass before the image was executed.")
             )
         if len(self.queue) != waiting:
             self._reporter.queue_size_changed(len(self.queue))
+
+    def _take(self, lane: DeviceLane, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
+        """Take the next batch for a device, without those who would expire in its execution."""
+        size = self.policy.size_to_take(len(self.queue))
+        ends_in_s = 0.0
+        if self.execution_time.is_known:
+            ends_in_s = self._free_in_s(lane, now_s) + self._expected_s(size)
+        batch, late = self.queue.take(size, now_s + HOPELESS_SHARE * ends_in_s)
+        if not batch and lane.is_free:
+            # The device would have nothing to do, and show nothing: an expectation that is too
+            # high must be found out.
+            batch = [task for task in late if not task.has_expired(now_s)][:size]
+            chosen = set(batch)
+            late = [task for task in late if task not in chosen]
+        return batch, late
 
     def _may_close(self, now_s: float, lane: DeviceLane) -> bool:
         return self.policy.may_close(
@@ -231,18 +287,22 @@ class Dispatcher:
         self._settle()
 
     def _on_outcome(self, lane: DeviceLane, outcome: BatchOutcome) -> None:
-        self._being_answered = lane.take_back(outcome)
+        is_refusing, self.is_refusing = self.is_refusing, False
+        self.delivery.take(outcome, lane.take_back(outcome), self._soon, in_slices=is_refusing)
+        for execution in outcome.executions:
+            self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
         # Each device shrinks by itself; all get what fits the one with the least memory.
         has_shrunk = outcome.policy.max_batch_size < self.policy.max_batch_size
         if has_shrunk:
             self.policy = outcome.policy
         self._pump()  # the device first: it must not idle while answers are written
-        outcome.answer()
-        self._being_answered = []
+        self.delivery.begin()
         self._reporter.batch_finished(outcome)
         if has_shrunk:
             self._reporter.batches_shrank(self.policy.max_batch_size)
-        self._settle()
+
+    def _soon(self, step: Callable[[], None]) -> None:
+        self._loop.call_soon(self._guarded, step)
 
     def _settle(self) -> None:
         # In a hurry, tasks wait only while the device works: the end of a batch is the only

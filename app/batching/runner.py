@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,14 +61,13 @@ class BatchOutcome:
         good = [task for execution in self.executions for task in execution.tasks]
         return good + [task for task, _ in self.failures]
 
-    def answer(self) -> None:
-        """Give each task its row or its error; on the event loop."""
+    def answers(self) -> Iterator[tuple[BatchTask, TaskResult | ExecutionError]]:
+        """Yield each task with its row or its error; on the event loop."""
         for execution in self.executions:
             for task, row in zip(execution.tasks, execution.scores, strict=True):
                 delay_s = self.taken_at_s - task.enqueued_at_s
-                task.answer(TaskResult(row, delay_s, execution.duration_s, execution.size))
-        for task, error in self.failures:
-            task.answer(error)
+                yield task, TaskResult(row, delay_s, execution.duration_s, execution.size)
+        yield from self.failures
 
 
 @dataclass(frozen=True, slots=True)

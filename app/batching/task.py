@@ -39,9 +39,13 @@ class BatchTask:
         enqueued_at_s: Clock time of acceptance.
         deadline_s: Clock time after which nobody wants the answer any more, or None.
         priority: ``interactive`` goes before ``bulk``.
+        expected_s: When it was expected to be answered, s after ``enqueued_at_s``; None where
+            nothing was.
     """
 
-    __slots__ = ("_forget", "_future", "deadline_s", "enqueued_at_s", "image", "priority")
+    __slots__ = (
+        "_forget", "_future", "deadline_s", "enqueued_at_s", "expected_s", "image", "priority",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class BatchTask:
         enqueued_at_s: float,
         deadline_s: float | None = None,
         priority: Priority = "interactive",
+        expected_s: float | None = None,
         forget: Callable[[BatchTask], None],
     ) -> None:
         """Keep the record; ``forget`` is told of a cancellation, to free the place in the queue."""
@@ -58,6 +63,7 @@ class BatchTask:
         self.enqueued_at_s = enqueued_at_s
         self.deadline_s = deadline_s
         self.priority: Priority = priority
+        self.expected_s = expected_s
         self._future = future
         self._forget = forget
 

@@ -66,8 +66,12 @@ class TaskQueue:
         del line[task]
         return True
 
-    def take(self, limit: int, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
+    def take(self, limit: int, moment_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
         """Remove the next batch.
+
+        Args:
+            limit: Most tasks in it.
+            moment_s: Clock time; nobody gets a place who will have expired then.
 
         Returns:
             At most ``limit`` tasks to execute, and the expired ones met on the way. Tasks that
@@ -76,10 +80,10 @@ class TaskQueue:
         batch: list[BatchTask] = []
         expired: list[BatchTask] = []
         places_for_bulk = 1 if self._bulk and limit > 1 else 0
-        _move(self._interactive, batch, expired, limit - places_for_bulk, now_s)
-        _move(self._bulk, batch, expired, limit, now_s)
+        _move(self._interactive, batch, expired, limit - places_for_bulk, moment_s)
+        _move(self._bulk, batch, expired, limit, moment_s)
         # The place for bulk is free again where all of bulk turned out to be expired or cancelled.
-        _move(self._interactive, batch, expired, limit, now_s)
+        _move(self._interactive, batch, expired, limit, moment_s)
         return batch, expired
 
     def clear(self) -> list[BatchTask]:
@@ -91,10 +95,10 @@ class TaskQueue:
 
 
 def _move(
-    line: _Line, batch: list[BatchTask], expired: list[BatchTask], limit: int, now_s: float
+    line: _Line, batch: list[BatchTask], expired: list[BatchTask], limit: int, moment_s: float
 ) -> None:
     while line and len(batch) < limit:
         task, _ = line.popitem(last=False)
         if task.is_done:
             continue
-        (expired if task.has_expired(now_s) else batch).append(task)
+        (expired if task.has_expired(moment_s) else batch).append(task)

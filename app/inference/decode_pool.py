@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -22,7 +23,7 @@ class DecodePool:
 
     Loop: ``run`` is called on one event loop, which owns the count of what is pending.
     Bound: at most ``max_pending`` uploads wait or decode; the next one is refused, because each
-    of them holds its whole body in memory.
+    of them holds its whole body in memory. So is one that would not be decoded in time.
     Cancel: an upload whose caller left before a thread took it is never decoded.
     """
 
@@ -35,18 +36,42 @@ class DecodePool:
         self._mean_s: float | None = None
         self._clock = clock
 
-    async def run(self, decode: Callable[[], T]) -> tuple[T, float]:
+    def refusal(self, within_s: float = math.inf) -> DecodeQueueFullError | None:
+        """Return what ``run`` would raise now.
+
+        Args:
+            within_s: After what time nobody wants the pixels any more. Where a thread is free, it
+                refuses nobody: what it expects follows the images that it decodes.
+        """
+        mean_s = self._mean_s or 0.0
+        if self._pending >= self._max_pending:
+            return DecodeQueueFullError(
+                f"{self._pending} uploads wait to be decoded, the limit is {self._max_pending} "
+                "(KERASERVE_MAX_QUEUE_SIZE).",
+                retry_after_s=max(1.0, self._pending * mean_s / self._thread_count),
+            )
+        expected_s = (self._pending + 1) * mean_s / self._thread_count
+        if self._pending < self._thread_count or expected_s <= within_s or within_s <= 0:
+            return None
+        return DecodeQueueFullError(
+            f"{self._pending} uploads wait to be decoded, which takes {expected_s:.3f} s; the "
+            f"deadline is in {within_s:.3f} s (timeout_ms, KERASERVE_REQUEST_TIMEOUT_MS).",
+            retry_after_s=expected_s - max(within_s, mean_s / self._thread_count),
+        )
+
+    async def run(self, decode: Callable[[], T], within_s: float = math.inf) -> tuple[T, float]:
         """Return what ``decode`` returns, and the seconds it took in its thread.
 
         Raises:
-            DecodeQueueFullError: ``max_pending`` uploads are already waiting.
+            DecodeQueueFullError: ``max_pending`` uploads are already waiting, or so many that this
+                one would not be decoded within ``within_s``.
         """
-        if self._pending >= self._max_pending:
-            raise DecodeQueueFullError(
-                f"{self._pending} uploads wait to be decoded, the limit is {self._max_pending} "
-                "(KERASERVE_MAX_QUEUE_SIZE).",
-                retry_after_s=max(1.0, self._pending * (self._mean_s or 0.0) / self._thread_count),
-            )
+        refusal = self.refusal(within_s)
+        if refusal is not None:
+            try:
+                raise refusal
+            finally:
+                del refusal  # a frame that keeps what it raised is a cycle
         self._pending += 1
         try:
             loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -32,7 +33,7 @@ from app.inference.records import (
 )
 from app.inference.shared_task import ImageTask, SharedTask
 from app.metrics import Metrics
-from app.types import DecodedImage
+from app.types import DecodedImage, InputSpec
 
 # Up to this size an image is decoded on the event loop: it takes less time there than the way
 # to a decode thread and back (benchmarks/README.md). Bytes bound what parsing may cost, pixels
@@ -41,6 +42,8 @@ _QUICK_BYTES = 16 * 1024
 _QUICK_PIXELS = 128 * 128
 # Of one request: more of them in one turn would hold the event loop for as long as a large one.
 _QUICK_IMAGES = 4
+# What a form adds to each file, at most in practice: its boundary, headers and file name.
+_FORM_BYTES = 1024
 
 
 class InferenceService:
@@ -63,6 +66,26 @@ class InferenceService:
         )
         self._metrics = metrics
 
+    def refusal(
+        self, live: LiveServable, options: ClassifyOptions, upload_bytes: int, *, is_one: bool
+    ) -> QueueFullError | None:
+        """Return why one image more would be refused if it were here now; None where not.
+
+        For uploads whose body has not been read: they are then refused without the work of it.
+
+        Args:
+            live: Who would classify.
+            options: How.
+            upload_bytes: Length of the body; 0 where it is not announced.
+            is_one: Whether it can have one image only.
+        """
+        quick = 1 if is_one else _QUICK_IMAGES
+        if upload_bytes > quick * (_QUICK_BYTES + _FORM_BYTES) or _is_large(live.spec):
+            refusal = self._pool.refusal(options.deadline_s - asyncio.get_running_loop().time())
+            if refusal is not None:
+                return refusal
+        return live.batcher.refusal(deadline_s=options.deadline_s, priority=options.priority)
+
     async def decode(self, live: LiveServable, upload: bytes) -> DecodedImage:
         """Bring an encoded image to what a version takes, in the decode pool.
 
@@ -84,16 +107,16 @@ class InferenceService:
         """
         try:
             with Deadline(options.deadline_s):
-                image, decode_s = await self._decode(live, upload, may_be_quick=True)
+                image, decode_s = await self._decode(
+                    live, upload, may_be_quick=True, deadline_s=options.deadline_s
+                )
                 scheduler = live.reuse or live.batcher
                 task = scheduler.schedule(
                     image.pixels, deadline_s=options.deadline_s, priority=options.priority
                 )
                 answer = await _answer(live, task, image, decode_s, options.top_k)
         except TimeoutError:
-            error = _deadline_error()
-            live.metrics.image_ended(outcome_of(error))
-            raise error from None
+            raise _late(live, 1) from None
         except BaseException as failure:
             live.metrics.image_ended(outcome_of(failure))
             raise
@@ -117,9 +140,7 @@ class InferenceService:
             with Deadline(options.deadline_s):
                 outcomes = await self._classify_all(live, uploads, options)
         except TimeoutError:
-            error = _deadline_error()
-            _count_all(live, len(uploads), error)
-            raise error from None
+            raise _late(live, len(uploads)) from None
         except BaseException as failure:
             _count_all(live, len(uploads), failure)
             raise
@@ -162,13 +183,14 @@ class InferenceService:
                 scheduled.cancel()
 
     async def _decode(
-        self, live: LiveServable, upload: bytes, *, may_be_quick: bool
+        self, live: LiveServable, upload: bytes, *, may_be_quick: bool, deadline_s: float = math.inf
     ) -> tuple[DecodedImage, float]:
         if not upload:
             raise InvalidRequestError("The file is empty.")
         quick = self._decode_quickly(live, upload) if may_be_quick else None
         image, seconds = quick or await self._pool.run(
-            functools.partial(decode_image, upload, live.spec, self._imaging)
+            functools.partial(decode_image, upload, live.spec, self._imaging),
+            deadline_s - asyncio.get_running_loop().time(),
         )
         self._metrics.image_decoded(image.format, seconds)
         return image, seconds
@@ -177,7 +199,7 @@ class InferenceService:
         self, live: LiveServable, upload: bytes
     ) -> tuple[DecodedImage, float] | None:
         """Decode a small image here and now; None if it is not small."""
-        if len(upload) > _QUICK_BYTES or live.spec.height * live.spec.width > _QUICK_PIXELS:
+        if len(upload) > _QUICK_BYTES or _is_large(live.spec):
             return None
         start = perf_counter()
         try:
@@ -218,8 +240,15 @@ async def _answer_entry(
         return error
 
 
-def _deadline_error() -> DeadlineExceededError:
-    return DeadlineExceededError("The deadline passed before the answer was there.")
+def _is_large(spec: InputSpec) -> bool:
+    return spec.height * spec.width > _QUICK_PIXELS
+
+
+def _late(live: LiveServable, images: int) -> DeadlineExceededError:
+    """Count images and return their error: a frame that keeps what it raises is a cycle."""
+    error = DeadlineExceededError("The deadline passed before the answer was there.")
+    _count_all(live, images, error)
+    return error
 
 
 # ---- counting ---------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from app.errors import (
     ExecutionError,
     ServerFaultError,
     ServingError,
+    TooLateError,
 )
 from app.inference.live import LiveServable
 from app.inference.records import Classification, ClassifyOptions
-from app.inference.service import InferenceService
+from app.inference.service import InferenceService, outcome_of
 from app.registry.catalog import ModelCatalog
 from app.registry.rollout_plan import CanaryPlan
 from app.registry.version_table import STABLE
@@ -41,9 +42,10 @@ class TrafficDirector:
         whose key belongs to the share get the canary, while it is well.
     Answer: a request whose canary fails for the server's reasons, or takes more than half of the
         time that is left, is answered by the stable version; callers notice nothing but the time.
-    Count: what tells of the version alone. Not counted are deadlines that a caller set, refusals
-        of the decode pool, and requests that were under way when their canary was replaced; of
-        requests with several images, or of low priority, only whether they failed.
+    Count: what tells of the version alone. Not counted are deadlines that a caller set, passed or
+        not to be met, refusals of the decode pool, and requests that were under way when their
+        canary was replaced; of requests with several images, or of low priority, only whether they
+        failed.
     End: a canary that passes a threshold takes no request from that moment on.
     """
 
@@ -140,6 +142,38 @@ class TrafficDirector:
         if before is not None:
             self._metrics.canary_share(before.version, 0)
 
+    def refuse_early(
+        self, choice: Choice, options: ClassifyOptions, upload_bytes: int, *, is_one: bool
+    ) -> None:
+        """Refuse a request that would be refused anyway, before its body is read; else do nothing.
+
+        It counts as one image. Nothing is promised to those who pass.
+
+        Args:
+            choice: Who is to answer.
+            options: How.
+            upload_bytes: Length of the body; 0 where it is not announced.
+            is_one: Whether it can have one image only.
+
+        Raises:
+            QueueFullError: Neither the chosen version has room, nor who stands in for it.
+        """
+        live, within = choice.live, _within_half(choice, options)
+        refusal = self._service.refusal(live, within, upload_bytes, is_one=is_one)
+        if refusal is None:
+            return
+        if choice.stable is not None and not isinstance(refusal, DecodeQueueFullError):
+            live = choice.stable
+            refusal = self._service.refusal(live, options, upload_bytes, is_one=is_one)
+            if refusal is None:
+                return
+        self._note_error(choice, refusal, options)
+        live.metrics.image_ended(outcome_of(refusal))
+        try:
+            raise refusal
+        finally:
+            del refusal  # a frame that keeps what it raised is a cycle: thousands a second
+
     async def classify(
         self, choice: Choice, upload: bytes, options: ClassifyOptions
     ) -> tuple[LiveServable, Classification]:
@@ -198,7 +232,8 @@ class TrafficDirector:
     def _note_error(
         self, choice: Choice, error: ServerFaultError, options: ClassifyOptions
     ) -> None:
-        is_callers = isinstance(error, DeadlineExceededError) and options.has_own_deadline
+        is_late = isinstance(error, DeadlineExceededError | TooLateError)
+        is_callers = is_late and options.has_own_deadline
         canary = self._counted(choice)
         if canary is None or is_callers or isinstance(error, DecodeQueueFullError):
             return

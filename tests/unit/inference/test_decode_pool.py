@@ -70,3 +70,28 @@ async def test_refusal_tells_when_the_uploads_before_will_have_been_decoded() ->
     gate.set()
     await waiting
     pool.close()
+
+
+async def test_upload_that_would_not_be_decoded_in_time_is_refused_unless_a_thread_is_free() -> (
+    None
+):
+    gate = threading.Event()
+    ticks = iter([0.0, 2.0])  # the first upload takes 2 s
+    pool = DecodePool(threads=2, max_pending=99, clock=lambda: next(ticks, 2.0))
+    assert pool.refusal(0.001) is None, "nothing is known yet"
+    await pool.run(lambda: None)
+    waiting = [asyncio.create_task(pool.run(gate.wait))]
+    await anyio.wait_all_tasks_blocked()
+    assert pool.refusal(0.001) is None
+    waiting += [asyncio.create_task(pool.run(gate.wait)) for _ in range(5)]
+    await anyio.wait_all_tasks_blocked()
+    assert pool.refusal(7.0) is None, "the seventh of two at a time"
+    refusal = pool.refusal(4.0)
+    assert refusal is not None
+    assert refusal.retry_after_s == pytest.approx(3.0)
+    with pytest.raises(QueueFullError, match=r"6 uploads wait .* 7\.000 s.* 4\.000 s"):
+        await pool.run(gate.wait, 4.0)
+    assert pool.refusal(-1.0) is None, "late already: its deadline has passed, nothing is full"
+    gate.set()
+    await asyncio.gather(*waiting)
+    pool.close()

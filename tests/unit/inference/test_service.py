@@ -1,9 +1,11 @@
 """The way of an image through decoding, batching and ranking, on a puppet network."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import anyio
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
@@ -12,6 +14,7 @@ from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
 from app.errors import (
     DeadlineExceededError,
+    DecodeQueueFullError,
     ExecutionError,
     ImageDecodeError,
     InvalidRequestError,
@@ -190,6 +193,26 @@ async def test_many_are_accepted_together_or_not_at_all() -> None:
             await w.service.classify_many(w.live, [encode_png(picture(0))] * 4, options())
         assert w.live.batcher.queue_size == 0
         assert w.outcomes() == {"queue_full": 4}
+
+
+@pytest.mark.parametrize(
+    ("upload_bytes", "is_one", "is_refused"),
+    [(0, True, False), (17_000, True, False), (18_000, True, True), (18_000, False, False),
+     (72_000, False, True)],
+    ids=["not said", "perhaps small", "large", "perhaps four small ones", "many or large"],
+)  # fmt: skip
+async def test_only_uploads_that_the_decode_pool_must_take_are_refused_where_it_is_full(
+    upload_bytes: int, is_one: bool, is_refused: bool
+) -> None:
+    gate = threading.Event()
+    async with world() as w:
+        decoding = [asyncio.create_task(w.pool.run(gate.wait)) for _ in range(64)]
+        await anyio.wait_all_tasks_blocked()
+        refusal = w.service.refusal(w.live, options(), upload_bytes, is_one=is_one)
+        assert isinstance(refusal, DecodeQueueFullError) == is_refused
+        assert w.outcomes() == {}, "who asks counts"
+        gate.set()
+        await asyncio.gather(*decoding)
 
 
 async def test_image_that_the_network_fails_on_hurts_no_other() -> None:

@@ -1,0 +1,100 @@
+"""Refusals are logged once a second, however many there are."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.api.record import RequestRecord
+from app.api.refusal_log import PERIOD_S, RefusalLog
+from app.types import ServableId
+from tests.api.world import serving, until
+from tests.fakes import FakeClock
+
+ROUTE = "/v1/classify"
+
+
+def refused(model: str = "cifar10") -> RequestRecord:
+    return RequestRecord("id", 0.0, 0.0, ServableId(model, 1), error_code="queue_full")
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "app.request")
+    return caplog
+
+
+def counts(lines: pytest.LogCaptureFixture) -> list[tuple[Any, ...]]:
+    found = [vars(line) for line in lines.records if line.message == "requests refused"]
+    return [(each["servable"], each["route"], each["requests"]) for each in found]
+
+
+def test_first_has_its_own_line_and_the_rest_of_the_second_a_common_one(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    clock = FakeClock()
+    log = RefusalLog(clock.call_later)
+    assert not log.takes(refused(), ROUTE)
+    assert all(log.takes(refused(), ROUTE) for _ in range(5))
+    assert log.takes(refused("other"), ROUTE)
+    clock.advance(PERIOD_S / 2)
+    assert counts(lines) == []
+    clock.advance(PERIOD_S / 2)
+    assert counts(lines) == [("cifar10:1", ROUTE, 5), ("other:1", ROUTE, 1)]
+
+
+def test_each_second_with_refusals_has_a_line_and_after_one_without_all_begins_anew(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    clock = FakeClock()
+    log = RefusalLog(clock.call_later)
+    assert not log.takes(refused(), ROUTE)
+    for _ in range(3):
+        assert log.takes(refused(), ROUTE)
+        clock.advance(PERIOD_S)
+    assert counts(lines) == [("cifar10:1", ROUTE, 1)] * 3
+    clock.advance(PERIOD_S)
+    assert clock.timers == []
+    assert not log.takes(refused(), ROUTE)
+    clock.advance(PERIOD_S)
+    assert len(counts(lines)) == 3, "a lone one is not logged twice"
+
+
+def test_what_was_counted_is_logged_when_the_service_ends(lines: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    log = RefusalLog(clock.call_later)
+    log.takes(refused(), ROUTE)
+    log.takes(refused(), ROUTE)
+    log.flush()
+    assert counts(lines) == [("cifar10:1", ROUTE, 1)]
+    assert clock.timers == []
+
+
+def test_other_requests_are_logged_each() -> None:
+    log = RefusalLog(FakeClock().call_later)
+    for code in (None, "invalid_image", "deadline_exceeded", "draining"):
+        record = refused()
+        record.error_code = code
+        assert not log.takes(record, ROUTE)
+
+
+async def test_metrics_count_all_of_them_and_the_log_the_first(
+    tmp_path: Path, lines: pytest.LogCaptureFixture
+) -> None:
+    limits = {"max_batch_size": 1, "max_queue_size": 1, "max_images_per_request": 1}
+    async with serving(tmp_path, **limits) as world:
+        accepted = [*await world.occupy(), world.begin()]
+        await until(lambda: world.batcher.queue_size == 1)
+        for _ in range(5):
+            assert (await world.classify()).status_code == 429
+        assert world.count("requests_total", route=ROUTE, method="POST", code="429") == 5
+        assert world.count("images_total", model="cifar10", version="1", outcome="queue_full") == 5
+        own = [line for line in lines.records if vars(line).get("status") == 429]
+        assert len(own) == 1
+        assert vars(own[0])["error"] == "queue_full"
+        world.puppet.let_go()
+        for task in accepted:
+            await task
