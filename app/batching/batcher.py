@@ -8,7 +8,9 @@ import time
 from collections.abc import Sequence
 
 from app.batching.admission import answered_in_s, executed_in_s, retry_in_s
+from app.batching.caution import MOST
 from app.batching.dispatcher import Dispatcher
+from app.batching.lane import LANE_DEPTH
 from app.batching.policy import BatchPolicy
 from app.batching.reporting import BatchReporter
 from app.batching.task import BatchTask
@@ -310,6 +312,8 @@ class DynamicBatcher:
             return refusal, None
         if not self._dispatcher.execution_time.is_known:
             return None, None
+        if deadline_s is not None and self._is_far(deadline_s, count):
+            return None, None
         expected_s = self._expected_s(count, priority)
         # Somebody is always accepted: what is expected is learned from those who are. One who is
         # late already is told so with his turn: his deadline has passed, the queue is not full.
@@ -327,6 +331,17 @@ class DynamicBatcher:
             retry_after_s=retry_in_s(expected_s, own_s, within_s / factor),
         )
         return refusal, expected_s
+
+    def _is_far(self, deadline_s: float, count: int) -> bool:
+        """Whether ``count`` images more will be answered by then in any case.
+
+        All that waits in full batches, one after the other on one device, behind all that it may
+        hold, and the least trust in all of it: 1 µs, where looking closely takes ten.
+        """
+        longest_s = self._dispatcher.execution_time.expected_s(self.policy.max_batch_size)
+        batches = (self.queue_size + count) // self.policy.max_batch_size + 1 + LANE_DEPTH
+        worst_s = (batches * longest_s + self._dispatcher.delivery.delay_s) * MOST
+        return worst_s <= deadline_s - self._clock()
 
     def _expected_s(self, count: int, priority: Priority) -> float:
         dispatcher = self._dispatcher
