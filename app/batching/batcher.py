@@ -58,7 +58,7 @@ class DynamicBatcher:
     Answer
         Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
         caller's own cancellation. The next batch is on its way to the device before the answers
-        of the last one are given.
+        of the last one are given; these are given in slices while others are refused.
     Cancel
         A cancelled task stops counting at once and is left out of the next batch; an expired one
         (``deadline_s`` has passed when its batch is formed, or will well before its execution
