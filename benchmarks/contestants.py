@@ -19,6 +19,9 @@ from benchmarks.servers import HOST, ServerSpec
 
 OURS = "keraserve"
 REUSE_OFF = {"coalesce": "false", "cache_bytes": "0"}
+EXACT = ("--engine", "tensorflow", "--precision", "float32")
+"""Options of ``benchmarks.bound``: as training computed."""
+
 TRITON_PATH = "/v2/models/classifier/infer"
 
 QUIET = {
@@ -44,7 +47,8 @@ class Contestant:
             more: limits that its documentation has for overload, and that would refuse requests of
             the closed loops.
         is_bfloat16: It computes in bfloat16, so that borderline pictures may go another way.
-        engine: Engine of Keraserve whose bound is measured, too; empty: none.
+        bound: Options of ``benchmarks.bound`` for the same engine and precision, whose bound is
+            measured, too; none: it is not.
         environment: Folder of ``benchmarks/peers`` whose pins it runs on; None: this project's.
     """
 
@@ -55,7 +59,7 @@ class Contestant:
     has_open_loop: bool = True
     overload_options: tuple[str, ...] = ()
     is_bfloat16: bool = False
-    engine: str = ""
+    bound: tuple[str, ...] = ()
     environment: str | None = None
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.contestants import OURS, Contestant, Work, keraserve, peer, triton
+from benchmarks.contestants import EXACT, OURS, Contestant, Work, keraserve, peer, triton
 from benchmarks.peer_environments import PeerUnavailableError, ensure_environment
 
 DEFAULT = OURS
@@ -60,7 +60,7 @@ def enter(name: str, work: Work, python: Path) -> Contestant:
     """
     makers: dict[str, Callable[[], Contestant]] = {
         DEFAULT: lambda: keraserve(
-            DEFAULT, work, {}, has_open_loop=True, is_bfloat16=True, engine="auto"
+            DEFAULT, work, {}, has_open_loop=True, is_bfloat16=True, bound=("--engine", "auto")
         ),
         OPENVINO_FLOAT32: lambda: keraserve(
             OPENVINO_FLOAT32,
@@ -69,7 +69,11 @@ def enter(name: str, work: Work, python: Path) -> Contestant:
             has_open_loop=False,
         ),
         TENSORFLOW: lambda: keraserve(
-            TENSORFLOW, work, {"engine": "tensorflow"}, has_open_loop=False, engine="tensorflow"
+            TENSORFLOW,
+            work,
+            {"engine": "tensorflow", "precision": "float32"},
+            has_open_loop=False,
+            bound=EXACT,
         ),
         HANDWRITTEN: lambda: peer(
             HANDWRITTEN, work, "handwritten", python, ("--window-ms", "1", "--drain"), "/health"

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import process_tree
-from benchmarks.contestants import Contestant, Work
+from benchmarks.contestants import EXACT, Contestant, Work
 from benchmarks.direct_client import Answer, DirectClient
 from benchmarks.generator import run_generator
 from benchmarks.load.measurement import Measurement
@@ -332,7 +332,7 @@ def run_bound(work: Work, arguments: list[str]) -> Any:
 
 def reference_labels(work: Work) -> list[str]:
     """Return the best label of each picture by Keraserve's own engine in TensorFlow float32."""
-    labels: list[str] = run_bound(work, ["--labels", "--engine", "tensorflow"])
+    labels: list[str] = run_bound(work, ["--labels", *EXACT])
     return labels
 
 
@@ -360,8 +360,8 @@ def play(
                 continue
             try:
                 visit = visitor.visit(contestant, number)
-                if contestant.engine:
-                    bounds = run_bound(work, ["--engine", contestant.engine])
+                if contestant.bound:
+                    bounds = run_bound(work, list(contestant.bound))
                     visit.bound_per_s = max(bounds.values())
                     tell(f"{visit.contestant}: the bound is {visit.bound_per_s:,.0f} images/s")
             except BenchmarkError as error:
