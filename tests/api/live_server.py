@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from app.api.protocol import gated
 from app.lifecycle import Lifecycle
 from tests.api.world import PATIENCE_S, build
 from tests.fakes import PuppetServable
@@ -54,7 +55,7 @@ def listening(store: Path, **settings: Any) -> Iterator[LiveServer]:
     app, puppets = build(store, **settings)
     lifecycle: Lifecycle = app.state.lifecycle
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False)
+    config = uvicorn.Config(app, http=gated(app.state.gate), log_config=None, access_log=False)
     server = _TellingServer(config, lifecycle)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
