@@ -7,9 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from starlette.responses import Response
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from app.api.gate import METHOD, RefusalGate
 
@@ -47,16 +45,9 @@ class GatedProtocol(HttpToolsProtocol):
         connections, upgrades, clients that ask before they send or do not read their answers.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        *,
-        gate: RefusalGate,
-    ) -> None:
+    def __init__(self, *args: Any, gate: RefusalGate, **kwargs: Any) -> None:
         """Be told by uvicorn of a connection; ``gate`` is the application's."""
-        super().__init__(config, server_state, app_state)
+        super().__init__(*args, **kwargs)
         self._gate = gate
         # None of them is what this service sets; whoever sets them has them.
         self._may_refuse = not (self.access_log or self.limit_concurrency or self.root_path)
