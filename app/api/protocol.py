@@ -50,7 +50,8 @@ class GatedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._gate = gate
         # None of them is what this service sets; whoever sets them has them.
-        self._may_refuse = not (self.access_log or self.limit_concurrency or self.root_path)
+        config = self.config
+        self._may_refuse = not (config.access_log or config.limit_concurrency or config.root_path)
 
     def on_headers_complete(self) -> None:
         """Refuse the request, or begin it."""
