@@ -68,13 +68,18 @@ def refuse_early(
     request: Request,
     *,
     is_one: bool,
+    ahead: int = 0,
 ) -> None:
     """Refuse whoever would be refused anyway, before the body is read, and count it.
+
+    ``ahead`` others passed a moment ago and do not wait yet.
 
     Raises:
         QueueFullError: There is no room.
     """
-    lifecycle.director.refuse_early(choice, options, announced_bytes(request), is_one=is_one)
+    lifecycle.director.refuse_early(
+        choice, options, announced_bytes(request), is_one=is_one, ahead=ahead
+    )
 
 
 def _sticky_key(request: Request, policy: RequestPolicy) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from app.api.problems import error_response
 from app.api.record import STATE_KEY, RequestRecord, request_id_of
 from app.errors import QueueFullError
 from app.lifecycle import Lifecycle
-from app.types import Clock
+from app.types import Clock, ServableId
 
 METHOD = "POST"
 
@@ -48,6 +49,9 @@ class RefusalGate:
         self._app = app
         self._lifecycle = lifecycle
         self._accounts = accounts
+        # Images of requests that passed in this turn of the event loop, by version: their tasks
+        # have not run yet. Of a hundred heads that are read in one turn, all would pass otherwise.
+        self._passed: dict[ServableId, int] = {}
 
     def is_watching(self, now_s: float) -> bool:
         """Whether somebody was refused within ``WATCH_S``; ``now_s`` is the event loop's time."""
@@ -73,12 +77,20 @@ class RefusalGate:
             require(request, AccessScope.INFER)
             choice, options = choose(self._lifecycle, record, request)
             if choice.canary is None:
-                refuse_early(self._lifecycle, choice, options, request, is_one=is_one)
+                ahead = self._passed.get(choice.live.id, 0)
+                refuse_early(self._lifecycle, choice, options, request, is_one=is_one, ahead=ahead)
+                self._note_passed(choice.live.id)
         except QueueFullError as error:
             return self._answer(scope, record, error)
         except Exception:  # the other way meets it again, and answers it as it should
             return None
         return None
+
+    def _note_passed(self, version: ServableId) -> None:
+        if not self._passed:
+            # Called before the tasks that begin in this turn take their places in the queue.
+            asyncio.get_running_loop().call_soon(self._passed.clear)
+        self._passed[version] = self._passed.get(version, 0) + 1
 
     def _answer(self, scope: Scope, record: RequestRecord, error: QueueFullError) -> Response:
         self._accounts.begin()

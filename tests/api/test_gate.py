@@ -143,6 +143,23 @@ async def test_where_there_is_room_nobody_is_refused(tmp_path: Path) -> None:
         assert (await world.classify()).status_code == 200
 
 
+async def test_those_who_pass_in_one_turn_are_no_more_than_there_is_room_for(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, **LIMITS) as world:
+        accepted = await world.occupy()
+        gate = gate_of(world)
+        assert gate.refusal(scope_of(), now) is None
+        response = gate.refusal(scope_of(), now)
+        assert response is not None
+        assert response.status_code == 429
+        await asyncio.sleep(0)  # the one that passed does not come, the next turn begins
+        assert gate.refusal(scope_of(), now) is None
+        world.puppet.let_go()
+        for task in accepted:
+            await task
+
+
 async def test_it_looks_for_a_while_after_a_refusal_only(tmp_path: Path) -> None:
     async with serving(tmp_path, **LIMITS) as world:
         gate, now_s = gate_of(world), now()
