@@ -14,6 +14,7 @@ from types import FrameType
 
 import uvicorn
 
+from app.api.protocol import gated
 from app.errors import ServerFaultError
 from app.imaging.quiet import quieten_pillow
 from app.lifecycle import Lifecycle
@@ -109,6 +110,7 @@ def serve(settings: Settings) -> int:
     listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,
+        http=gated(app.state.gate),
         log_config=None,  # app.logging formats every line
         access_log=False,  # app.api.middleware writes one line per request
         server_header=False,

@@ -9,8 +9,10 @@
     Whether a request may do what it asks.
 ``problems``, ``error_handlers``
     From an exception to a problem document: the one table of codes and statuses.
-``middleware``, ``record``, ``disconnect``
+``middleware``, ``record``, ``accounts``, ``refusal_log``, ``disconnect``
     What every request gets: id, log line, metrics, and an end when its client leaves.
+``admission``, ``gate``, ``protocol``
+    Whether there is room for a classification; asked in its route, and under overload before that.
 ``openapi``, ``direct_route``, ``dependencies``
     What ties routes to FastAPI and to the application.
 """
@@ -26,8 +28,10 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from app.api import admin, classify, docs, health, metrics, models
+from app.api.accounts import RequestAccounts
 from app.api.direct_route import DirectRoutes
 from app.api.error_handlers import install_error_handlers
+from app.api.gate import RefusalGate
 from app.api.middleware import RequestMiddleware
 from app.api.openapi import build_openapi
 
@@ -37,6 +41,8 @@ _FAMILIES = (classify, health, metrics, models, admin, docs)
 
 def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:
     """Mount everything on an application whose ``state.lifecycle`` has been set.
+
+    ``state.gate`` is set: a server that asks it refuses at less cost.
 
     Args:
         app: Not yet started.
@@ -48,18 +54,20 @@ def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:
     app.router.redirect_slashes = False
     app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]
     install_error_handlers(app)
-    stack = partial(_build_stack, app, tuple(cors_origins))
+    accounts = RequestAccounts(app.state.lifecycle.metrics)
+    app.state.gate = RefusalGate(app, app.state.lifecycle, accounts)
+    stack = partial(_build_stack, app, accounts, tuple(cors_origins))
     app.build_middleware_stack = stack  # type: ignore[method-assign]
 
 
-def _build_stack(app: FastAPI, cors_origins: Sequence[str]) -> ASGIApp:
+def _build_stack(app: FastAPI, accounts: RequestAccounts, cors_origins: Sequence[str]) -> ASGIApp:
     """Return all layers, ours outside of FastAPI's, which direct routes need not pass."""
     lifecycle = app.state.lifecycle
     outermost = FastAPI.build_middleware_stack(app)
     # It would answer what nobody expected with a text of its own before ours is told of it.
     assert isinstance(outermost, ServerErrorMiddleware), "the first layer, by its documentation"
     stack: ASGIApp = DirectRoutes(outermost.app, app.router.routes)
-    stack = RequestMiddleware(stack, lifecycle.metrics, on_cut_off=lifecycle.request_cut_off)
+    stack = RequestMiddleware(stack, accounts, on_cut_off=lifecycle.request_cut_off)
     if cors_origins:
         stack = CORSMiddleware(
             stack,

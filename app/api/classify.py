@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from app.access.caller import Scope
 from app.api.access import require
+from app.api.admission import BATCH_PATH, PATH, admit
 from app.api.answer import AnswerResponse, server_timing
 from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
@@ -28,8 +29,8 @@ from app.api.openapi import (
     problems,
 )
 from app.api.problems import detail_of, kind_of
-from app.api.query import ClassifyQuery, classify_query, query_parameters
-from app.api.record import RequestRecord, record_of, slowest
+from app.api.query import ClassifyQuery, query_parameters
+from app.api.record import record_of, slowest
 from app.api.schemas import (
     BatchFailure,
     BatchResponse,
@@ -40,13 +41,10 @@ from app.api.schemas import (
     PredictionEntry,
     TimingEntry,
 )
-from app.api.uploads import announced_bytes, read_image, read_images
-from app.errors import BatcherStoppedError, InvalidRequestError, ServingError
-from app.inference.policy import RequestPolicy
-from app.inference.records import Classification, ClassifyOptions, StageTiming
+from app.api.uploads import read_image, read_images
+from app.errors import ServingError
+from app.inference.records import Classification, StageTiming
 from app.inference.reuse import least_reuse
-from app.lifecycle import Lifecycle
-from app.rollout.choice import Choice
 
 router = APIRouter(
     route_class=DirectRoute, tags=["classify"], generate_unique_id_function=operation_id
@@ -64,7 +62,7 @@ _IMAGE_CODES = ("image_too_large", "invalid_image", "execution_failed")
 
 
 @router.post(
-    "/v1/classify",
+    PATH,
     summary="Classify one image",
     response_model=ClassifyResponse,
     responses=answer_headers(SERVER_TIMING, X_CACHE) | problems(*_ANSWER_CODES, *_IMAGE_CODES),
@@ -85,7 +83,7 @@ async def classify(request: Request) -> Response:
     """
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
-    choice, options = _admit(lifecycle, record, request, is_one=True)
+    choice, options = admit(lifecycle, record, request, is_one=True)
     with choice:
         content = await read_image(request, lifecycle.request_policy, options.deadline_s)
         with CancelOnDisconnect(request.receive):
@@ -105,7 +103,7 @@ async def classify(request: Request) -> Response:
 
 
 @router.post(
-    "/v1/classify/batch",
+    BATCH_PATH,
     summary="Classify several images",
     response_model=BatchResponse,
     responses=answer_headers(SERVER_TIMING, X_CACHE) | problems(*_ANSWER_CODES),
@@ -127,7 +125,7 @@ async def classify_batch(request: Request) -> Response:
     """
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
-    choice, options = _admit(lifecycle, record, request, is_one=False)
+    choice, options = admit(lifecycle, record, request, is_one=False)
     with choice:
         uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
         contents = [upload.content for upload in uploads]
@@ -150,49 +148,6 @@ async def classify_batch(request: Request) -> Response:
     reuse = least_reuse(answer.reuse for answer in good)
     stages = server_timing(timing, _ms(total_s))
     return AnswerResponse(body.model_dump_json().encode(), stages, reuse)
-
-
-def _admit(
-    lifecycle: Lifecycle, record: RequestRecord, request: Request, *, is_one: bool
-) -> tuple[Choice, ClassifyOptions]:
-    if lifecycle.is_draining:
-        raise BatcherStoppedError("The service is stopping and takes no new images.")
-    query = classify_query(request.scope["query_string"])
-    timeout_s = _timeout_s(query, lifecycle.request_policy)
-    key = _sticky_key(request, lifecycle.request_policy) or record.request_id
-    choice = lifecycle.director.choose(query.model, query.version, query.label, key)
-    live = choice.live
-    record.servable = live.id
-    classes = len(live.manifest.classes)
-    top_k = query.top_k
-    if top_k > classes:
-        if "top_k" in query.model_fields_set:
-            raise InvalidRequestError(f"top_k is {top_k}; {live.id} has {classes} classes.")
-        top_k = classes
-    deadline_s = record.arrived_s + timeout_s
-    has_own_deadline = query.timeout_ms is not None
-    options = ClassifyOptions(top_k, deadline_s, query.priority, has_own_deadline)
-    lifecycle.director.refuse_early(choice, options, announced_bytes(request), is_one=is_one)
-    return choice, options
-
-
-def _sticky_key(request: Request, policy: RequestPolicy) -> str | None:
-    for name, value in request.scope["headers"]:
-        if name == policy.sticky_header:
-            return str(value, "latin-1")
-    return None
-
-
-def _timeout_s(query: ClassifyQuery, policy: RequestPolicy) -> float:
-    if query.timeout_ms is None:
-        return policy.request_timeout_s
-    limit_ms = round(policy.request_timeout_s * 1000, 3)
-    if query.timeout_ms > limit_ms:
-        raise InvalidRequestError(
-            f"timeout_ms is {query.timeout_ms:g}; the limit is {limit_ms:g} "
-            "(KERASERVE_REQUEST_TIMEOUT_MS)."
-        )
-    return query.timeout_ms / 1000
 
 
 def _entries(

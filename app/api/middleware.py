@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.accounts import UNMATCHED, RequestAccounts
 from app.api.error_handlers import internal_error_response
 from app.api.problems import CLIENT_CLOSED_REQUEST, error_response
 from app.api.record import STATE_KEY, RequestRecord, request_id_of
-from app.api.refusal_log import RefusalLog
 from app.errors import BatcherStoppedError
-from app.logging import log_event
-from app.metrics import Metrics
-
-logger = logging.getLogger("app.request")
-
-UNMATCHED = "unmatched"
-"""The ``route`` label of requests that no route takes: their paths are not a closed set."""
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_OTHER_METHOD = "OTHER"
-
-# Asked every few seconds by machines: their lines would drown the others.
-_QUIET_ROUTES = frozenset(
-    {
-        "/livez", "/readyz", "/healthz", "/health", "/ping", "/metrics",
-        "/v2/health/live", "/v2/health/ready",
-    }
-)  # fmt: skip
 
 # A refused body up to this size is left to the server, which drops it and keeps the connection.
 _DROPPED_BYTES = 1024 * 1024
@@ -69,7 +48,7 @@ class RequestMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        metrics: Metrics,
+        accounts: RequestAccounts,
         linger_policy: LingerPolicy | None = None,
         on_cut_off: Callable[[], object] | None = None,
     ) -> None:
@@ -77,25 +56,20 @@ class RequestMiddleware:
 
         Args:
             app: Everything inside.
-            metrics: Where requests are counted.
+            accounts: Where requests are counted and logged.
             linger_policy: How long refused bodies are read on.
             on_cut_off: Told of each request that the stopping server cancels.
         """
         self._on_cut_off = on_cut_off or (lambda: None)
         self._app = app
-        self._metrics = metrics
+        self._accounts = accounts
         self._linger_policy = linger_policy or LingerPolicy()
-        # Looking up the children of a metric by labels costs more than counting. Closed sets:
-        # routes, methods and codes.
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._durations: dict[str, Histogram] = {}
-        self._refusal_log = RefusalLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            self._refusal_log.flush()  # the lifespan has ended
+            self._accounts.flush()  # the lifespan has ended
             return
         arrived_s = asyncio.get_running_loop().time()
         record = RequestRecord(request_id_of(scope["headers"]), time.perf_counter(), arrived_s)
@@ -104,12 +78,13 @@ class RequestMiddleware:
         method = scope["method"]
         if method == "HEAD":  # every GET route takes it; the exchange leaves the body out
             scope = {**scope, "method": "GET"}
-        self._metrics.in_flight += 1
+        self._accounts.begin()
         try:
             await self._answer(scope, exchange)
         finally:
-            self._metrics.in_flight -= 1
-            self._account(scope, method, record, exchange.status)
+            route = getattr(scope.get("route"), "path", UNMATCHED)
+            status = CLIENT_CLOSED_REQUEST if exchange.status is None else exchange.status
+            self._accounts.end(record, route, method, status)
         await exchange.linger(self._linger_policy)
 
     async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
@@ -130,26 +105,6 @@ class RequestMiddleware:
                 response = error_response(scope, stopped)
                 await response(scope, exchange.receive, exchange.send)
             raise
-
-    def _account(
-        self, scope: Scope, method: str, record: RequestRecord, status: int | None
-    ) -> None:
-        elapsed_s = record.elapsed_s()
-        route = getattr(scope.get("route"), "path", UNMATCHED)
-        method = method if method in _METHODS else _OTHER_METHOD
-        code = CLIENT_CLOSED_REQUEST if status is None else status
-        counter = self._counters.get((route, method, code))
-        if counter is None:
-            counter = self._metrics.requests.labels(route, method, str(code))
-            self._counters[route, method, code] = counter
-        counter.inc()
-        duration = self._durations.get(route)
-        if duration is None:
-            duration = self._durations[route] = self._metrics.request_duration.labels(route)
-        duration.observe(elapsed_s)
-        level = _level(route, code)
-        if logger.isEnabledFor(level) and not self._refusal_log.takes(record, route):
-            log_event(logger, level, "request", _fields(record, route, method, code, elapsed_s))
 
 
 class _Exchange:
@@ -181,7 +136,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
-            if self._has_unread and _announces_much(self._scope["headers"]):
+            if self._has_unread and announces_much(self._scope["headers"]):
                 self._lingers = True
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
@@ -217,42 +172,11 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _announces_much(headers: list[tuple[bytes, bytes]]) -> bool:
+def announces_much(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the connection cannot be kept if the body is refused: it is long, or not said."""
     for name, value in headers:
         if name == b"content-length":
             return int(value) > _DROPPED_BYTES
         if name == b"transfer-encoding":
             return True
     return False
-
-
-def _level(route: str, code: int) -> int:
-    if route in _QUIET_ROUTES:
-        return logging.DEBUG
-    return logging.WARNING if code >= 500 else logging.INFO
-
-
-def _fields(
-    record: RequestRecord, route: str, method: str, code: int, elapsed_s: float
-) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "request_id": record.request_id,
-        "route": route,
-        "method": method,
-        "status": code,
-    }
-    if record.by is not None:
-        fields["by"] = record.by
-    if record.error_code is not None:
-        fields["error"] = record.error_code
-    if record.servable is not None:
-        fields["model"] = record.servable.name
-        fields["version"] = record.servable.version
-    timing = record.timing
-    if timing is not None:
-        fields["batch_size"] = timing.batch_size
-        fields["decode_ms"] = timing.decode_ms
-        fields["queue_ms"] = timing.queue_ms
-        fields["execute_ms"] = timing.execute_ms
-    fields["total_ms"] = round(elapsed_s * 1000, 3)
-    return fields

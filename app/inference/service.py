@@ -67,7 +67,13 @@ class InferenceService:
         self._metrics = metrics
 
     def refusal(
-        self, live: LiveServable, options: ClassifyOptions, upload_bytes: int, *, is_one: bool
+        self,
+        live: LiveServable,
+        options: ClassifyOptions,
+        upload_bytes: int,
+        *,
+        is_one: bool,
+        ahead: int = 0,
     ) -> QueueFullError | None:
         """Return why one image more would be refused if it were here now; None where not.
 
@@ -78,13 +84,16 @@ class InferenceService:
             options: How.
             upload_bytes: Length of the body; 0 where it is not announced.
             is_one: Whether it can have one image only.
+            ahead: Images of others that passed a moment ago and do not wait yet.
         """
         quick = 1 if is_one else _QUICK_IMAGES
         if upload_bytes > quick * (_QUICK_BYTES + _FORM_BYTES) or _is_large(live.spec):
             refusal = self._pool.refusal(options.deadline_s - asyncio.get_running_loop().time())
             if refusal is not None:
                 return refusal
-        return live.batcher.refusal(deadline_s=options.deadline_s, priority=options.priority)
+        return live.batcher.refusal(
+            1 + ahead, deadline_s=options.deadline_s, priority=options.priority
+        )
 
     async def decode(self, live: LiveServable, upload: bytes) -> DecodedImage:
         """Bring an encoded image to what a version takes, in the decode pool.

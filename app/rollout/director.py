@@ -143,7 +143,13 @@ class TrafficDirector:
             self._metrics.canary_share(before.version, 0)
 
     def refuse_early(
-        self, choice: Choice, options: ClassifyOptions, upload_bytes: int, *, is_one: bool
+        self,
+        choice: Choice,
+        options: ClassifyOptions,
+        upload_bytes: int,
+        *,
+        is_one: bool,
+        ahead: int = 0,
     ) -> None:
         """Refuse a request that would be refused anyway, before its body is read; else do nothing.
 
@@ -154,12 +160,13 @@ class TrafficDirector:
             options: How.
             upload_bytes: Length of the body; 0 where it is not announced.
             is_one: Whether it can have one image only.
+            ahead: Images of others that passed a moment ago and do not wait yet.
 
         Raises:
             QueueFullError: Neither the chosen version has room, nor who stands in for it.
         """
         live, within = choice.live, _within_half(choice, options)
-        refusal = self._service.refusal(live, within, upload_bytes, is_one=is_one)
+        refusal = self._service.refusal(live, within, upload_bytes, is_one=is_one, ahead=ahead)
         if refusal is None:
             return
         if choice.stable is not None and not isinstance(refusal, DecodeQueueFullError):

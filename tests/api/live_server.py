@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from app.api.protocol import gated
 from app.lifecycle import Lifecycle
 from tests.api.world import PATIENCE_S, build
 from tests.fakes import PuppetServable
@@ -20,11 +22,15 @@ from tests.fakes import PuppetServable
 
 @dataclass
 class LiveServer:
-    """A server in a thread of its own, with its puppets by version."""
+    """A server in a thread of its own, with its puppets by version.
+
+    ``begun`` has the paths of the requests that reached the application.
+    """
 
     port: int
     lifecycle: Lifecycle
     puppets: Mapping[str, PuppetServable]
+    begun: list[str]
 
     @property
     def url(self) -> str:
@@ -53,14 +59,20 @@ def listening(store: Path, **settings: Any) -> Iterator[LiveServer]:
     """Serve a store; takes what ``build`` takes."""
     app, puppets = build(store, **settings)
     lifecycle: Lifecycle = app.state.lifecycle
+    begun: list[str] = []
+
+    async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.append(scope.get("path", ""))
+        await app(scope, receive, send)
+
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False)
+    config = uvicorn.Config(noted, http=gated(app.state.gate), log_config=None, access_log=False)
     server = _TellingServer(config, lifecycle)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         assert server.is_ready.wait(PATIENCE_S)
-        yield LiveServer(listener.getsockname()[1], lifecycle, puppets)
+        yield LiveServer(listener.getsockname()[1], lifecycle, puppets, begun)
     finally:
         for puppet in puppets.values():
             puppet.let_go()

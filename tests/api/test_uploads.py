@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.accounts import RequestAccounts
 from app.api.middleware import LingerPolicy, RequestMiddleware
 from app.metrics import Metrics
 from tests.api.call import Call
@@ -178,7 +179,7 @@ async def test_connection_is_not_kept_for_long_for_a_refused_body(policy: Linger
         await Response("no", 413)(scope, receive, send)
 
     metrics = Metrics(CollectorRegistry(), (1,))
-    app = RequestMiddleware(refuse, metrics, policy)
+    app = RequestMiddleware(refuse, RequestAccounts(metrics), policy)
     call = Call(app, headers={"transfer-encoding": "chunked"})
     call.feed(bytes(1000), has_more=True)
     await call.end()

@@ -1,0 +1,118 @@
+"""Counts and logs each request once it is answered, whichever way it took."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from prometheus_client import Counter, Histogram
+
+from app.api.record import RequestRecord
+from app.api.refusal_log import REFUSED_CODE, RefusalLog
+from app.logging import log_event
+from app.metrics import Metrics
+
+logger = logging.getLogger("app.request")
+
+UNMATCHED = "unmatched"
+"""The ``route`` label of requests that no route takes: their paths are not a closed set."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OTHER_METHOD = "OTHER"
+
+# Asked every few seconds by machines: their lines would drown the others.
+_QUIET_ROUTES = frozenset(
+    {
+        "/livez", "/readyz", "/healthz", "/health", "/ping", "/metrics",
+        "/v2/health/live", "/v2/health/ready",
+    }
+)  # fmt: skip
+
+
+class RequestAccounts:
+    """The metrics and the log of requests.
+
+    Loop: used on one event loop.
+
+    Attributes:
+        refused_s: When the last request that was refused for want of room had come, on the event
+            loop's clock.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Count in ``metrics``."""
+        self.refused_s = -math.inf
+        self._metrics = metrics
+        # Looking up the children of a metric by labels costs more than counting. Closed sets:
+        # routes, methods and codes.
+        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._durations: dict[str, Histogram] = {}
+        self._refusal_log = RefusalLog()
+
+    def begin(self) -> None:
+        """Count a request that is being answered from now on."""
+        self._metrics.in_flight += 1
+
+    def end(self, record: RequestRecord, route: str, method: str, code: int) -> None:
+        """Count and log a request that has been answered.
+
+        Args:
+            record: What it was.
+            route: The path of its route, or ``UNMATCHED``.
+            method: Of the request.
+            code: The status of its answer, or 499.
+        """
+        self._metrics.in_flight -= 1
+        elapsed_s = record.elapsed_s()
+        method = method if method in _METHODS else _OTHER_METHOD
+        counter = self._counters.get((route, method, code))
+        if counter is None:
+            counter = self._metrics.requests.labels(route, method, str(code))
+            self._counters[route, method, code] = counter
+        counter.inc()
+        duration = self._durations.get(route)
+        if duration is None:
+            duration = self._durations[route] = self._metrics.request_duration.labels(route)
+        duration.observe(elapsed_s)
+        if record.error_code == REFUSED_CODE:
+            self.refused_s = record.arrived_s
+        level = _level(route, code)
+        if logger.isEnabledFor(level) and not self._refusal_log.takes(record, route):
+            log_event(logger, level, "request", _fields(record, route, method, code, elapsed_s))
+
+    def flush(self) -> None:
+        """Log what is left to be logged; there are no more requests."""
+        self._refusal_log.flush()
+
+
+def _level(route: str, code: int) -> int:
+    if route in _QUIET_ROUTES:
+        return logging.DEBUG
+    return logging.WARNING if code >= 500 else logging.INFO
+
+
+def _fields(
+    record: RequestRecord, route: str, method: str, code: int, elapsed_s: float
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "request_id": record.request_id,
+        "route": route,
+        "method": method,
+        "status": code,
+    }
+    if record.by is not None:
+        fields["by"] = record.by
+    if record.error_code is not None:
+        fields["error"] = record.error_code
+    if record.servable is not None:
+        fields["model"] = record.servable.name
+        fields["version"] = record.servable.version
+    timing = record.timing
+    if timing is not None:
+        fields["batch_size"] = timing.batch_size
+        fields["decode_ms"] = timing.decode_ms
+        fields["queue_ms"] = timing.queue_ms
+        fields["execute_ms"] = timing.execute_ms
+    fields["total_ms"] = round(elapsed_s * 1000, 3)
+    return fields
