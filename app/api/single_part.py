@@ -15,11 +15,12 @@ _CONTENT_TYPE = re.compile(
 )
 
 # The headers of one part, as browsers, curl, requests, httpx and Java's clients write them. Escapes
-# and character sets in the file name are the parser's business, as are all other headers.
+# and character sets in the file name are the parser's business, as are all other headers, and file
+# names longer than any file system's: the parser refuses headers of more than 4 KiB.
 _TYPE = rb"(?:Content-Type: [!-~][ -~]{0,126}\r\n)?"
 _PART_HEADERS = re.compile(
     _TYPE + rb'Content-Disposition: form-data; name="([A-Za-z0-9_]+)"'
-    rb'(?:; filename="[^"\\\r\n]*")?\r\n' + _TYPE + rb"\r\n",
+    rb'(?:; filename="[^"\\\r\n]{0,1024}")?\r\n' + _TYPE + rb"\r\n",
     re.IGNORECASE,
 )
 

@@ -66,6 +66,7 @@ def test_type_may_come_before_the_disposition() -> None:
         form(b"x").replace(b'"file"', b"file"),
         form(b"x", b'; filename="a\\".png"'),
         form(b"x", b"; filename*=UTF-8''a.png"),
+        form(b"x", b'; filename="%s"' % (b"a" * 5000)),
         form(b"x", b"\r\nContent-Transfer-Encoding: base64"),
         form(b"x").replace(b"--\r\n", b"\r\n") + form(b"y"),
         form(b"x\r\n--%s\r\ny" % BOUNDARY),
@@ -73,7 +74,7 @@ def test_type_may_come_before_the_disposition() -> None:
     ],
     ids=[
         "empty", "no form", "cut", "no beginning", "preamble", "epilogue", "another name",
-        "name without quotes", "escape", "extended name", "other header", "two parts",
+        "name without quotes", "escape", "extended name", "long name", "other header", "two parts",
         "boundary within", "no line break before the end",
     ],
 )  # fmt: skip
