@@ -132,7 +132,8 @@ class TurnHandler(logging.StreamHandler[TextIO]):
         """Take the line of a record that was not made.
 
         Returns:
-            Whether it did; not if lines are no JSON, or if it failed.
+            Whether it did; not if lines are no JSON, or if this one cannot be. A line that was lost
+            because the stream failed has been told of: taken again, it could be written twice.
         """
         if type(self.formatter) is not JsonFormatter or level < self.level or self.filters:
             return False
@@ -146,10 +147,13 @@ class TurnHandler(logging.StreamHandler[TextIO]):
         }
         try:
             line = _encode(head | fields)
-            with lock:
-                self._take(line, level)
         except Exception:
             return False
+        with lock:
+            try:
+                self._take(line, level)
+            except Exception:
+                self.handleError(_LOST)
         return True
 
     def _take(self, line: str, level: int) -> None:

@@ -55,6 +55,7 @@ class Metrics:
         self.in_flight = 0
         self.in_flight_requests.set_function(lambda: self.in_flight)
         self.queue_size.set_function(lambda: sum(list(self._waiting.values())))
+        self._estimates: dict[ServableId, Callable[[], float]] = {}
         self._decode_durations: dict[str, Histogram] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -153,12 +154,23 @@ class Metrics:
         ).set(1)
 
     def set_estimate(self, servable_id: ServableId, estimate_s: Callable[[], float]) -> None:
-        """Show what a version's batcher expects; it is asked where the metrics are."""
-        labels = (servable_id.name, str(servable_id.version))
-        self.admission_estimate.labels(*labels).set_function(estimate_s)
+        """Show what a version's batcher expects, as ``ask_estimates`` found it last."""
+        self.admission_estimate.labels(servable_id.name, str(servable_id.version))
+        self._estimates[servable_id] = estimate_s
+
+    def ask_estimates(self) -> None:
+        """Ask all batchers what they expect; on the event loop, which their queues belong to.
+
+        Not when the gauge is read: that is in a thread, for which a queue can change under its
+        eyes, and then no metrics were answered at all.
+        """
+        for servable_id, estimate_s in self._estimates.items():
+            labels = (servable_id.name, str(servable_id.version))
+            self.admission_estimate.labels(*labels).set(estimate_s())
 
     def clear_estimate(self, servable_id: ServableId) -> None:
         """Forget a version that was closed."""
+        self._estimates.pop(servable_id, None)
         self.admission_estimate.remove(servable_id.name, str(servable_id.version))
 
     def clear_info(self, servable_id: ServableId, info: EngineInfo, sha256: str) -> None:

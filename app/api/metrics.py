@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 from prometheus_client.exposition import choose_encoder
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app.access.caller import Scope
@@ -31,9 +32,11 @@ _TEXT = {"schema": {"type": "string"}}
     dependencies=[guard(Scope.METRICS)],
     openapi_extra=needs_key(Scope.METRICS),
 )
-def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     """Return all metrics; names begin with `keraserve_`, times are in seconds."""
-    # Not a coroutine: writing thousands of lines would hold up the event loop.
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    body = encode(lifecycle_of(request).metrics.registry)
+    metrics = lifecycle_of(request).metrics
+    metrics.ask_estimates()
+    # In a thread: writing thousands of lines would hold up the event loop.
+    body = await run_in_threadpool(encode, metrics.registry)
     return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})

@@ -68,8 +68,10 @@ class RequestMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            self._accounts.flush()  # the lifespan has ended
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._accounts.flush()  # the lifespan has ended, well or not
             return
         arrived_s = asyncio.get_running_loop().time()
         record = RequestRecord(request_id_of(scope["headers"]), time.perf_counter(), arrived_s)

@@ -65,7 +65,7 @@ class FilesReader:
     """Takes the body of one request in chunks of any size and gives its files.
 
     Bound: it holds what ``FormLimits`` allows and one chunk. Whatever it raises, it is of no
-    further use, and the rest of the body need not be read.
+    further use, and the rest of the body need not be read. However it ends, ``close()`` it.
     """
 
     def __init__(self, boundary: bytes, limits: FormLimits) -> None:
@@ -126,6 +126,14 @@ class FilesReader:
         if not self._parts:
             raise InvalidRequestError(f"There is no part {self._limits.part!r} in the request.")
         return [Upload(part.filename, part.content.getvalue()) for part in self._parts]
+
+    def close(self) -> None:
+        """Let go of the parser; nothing can be fed any more.
+
+        It knows its reader, and the reader its files: a cycle that would keep each body until the
+        garbage collector comes, which counts objects, not megabytes.
+        """
+        del self._parser
 
     # Called by the parser, in this order for each part; names and values may come in pieces.
 

@@ -164,11 +164,14 @@ async def _read_form(
 ) -> list[Upload]:
     """Take ``chunk``, which has come already, and the rest of the body."""
     reader = FilesReader(boundary, limits)
-    reader.feed(chunk)
-    while has_more:
-        chunk, has_more = await _next_chunk(receive)
+    try:
         reader.feed(chunk)
-    return reader.finish()
+        while has_more:
+            chunk, has_more = await _next_chunk(receive)
+            reader.feed(chunk)
+        return reader.finish()
+    finally:
+        reader.close()
 
 
 async def _read_raw(receive: Receive, head: _Head, limit_bytes: int) -> bytes:

@@ -14,7 +14,8 @@ own.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from PIL import _imaging
 
@@ -84,7 +85,7 @@ def _load_png(data: bytes, limit: int) -> PlainImage | None:
     plain = read_plain_png(data)
     if plain is None or not 0 < plain.size[0] * plain.size[1] <= limit:
         return None
-    pixels = _run_decoder(plain.body, "zip", plain.mode, plain.size)
+    pixels = _run_decoder(plain.parts, "zip", plain.mode, plain.size)
     if pixels is None:
         return None
     orientation = read_orientation(plain.exif) if plain.exif else UPRIGHT
@@ -98,11 +99,13 @@ def _load_jpeg(data: bytes, limit: int, spec: InputSpec) -> PlainImage | None:
     orientation = read_orientation(plain.exif) if plain.exif else UPRIGHT
     if not is_decoded_whole(plain.size if orientation < _FIRST_TURNED else plain.size[::-1], spec):
         return None
-    pixels = _run_decoder(data, "jpeg", plain.mode, plain.size)
+    pixels = _run_decoder([data], "jpeg", plain.mode, plain.size)
     return None if pixels is None else PlainImage(plain.mode, plain.size, orientation, pixels)
 
 
-def _run_decoder(data: bytes, codec: str, mode: str, size: tuple[int, int]) -> bytes | None:
+def _run_decoder(
+    parts: Sequence[bytes], codec: str, mode: str, size: tuple[int, int]
+) -> bytes | None:
     width, height = size
     extents = (0, 0, width, height)
     try:
@@ -112,8 +115,7 @@ def _run_decoder(data: bytes, codec: str, mode: str, size: tuple[int, int]) -> b
         else:
             decoder = _imaging.jpeg_decoder(mode, mode, "")
         decoder.setimage(image, extents)
-        consumed, problem = decoder.decode(data)
-        if consumed >= 0 or problem:  # it wants more, or it is damaged
+        if not _feed(decoder, parts):
             return None
         encoder = _imaging.raw_encoder(mode, mode)
         encoder.setimage(image, extents)
@@ -121,3 +123,19 @@ def _run_decoder(data: bytes, codec: str, mode: str, size: tuple[int, int]) -> b
     except (AttributeError, TypeError, ValueError):  # other internals
         return None
     return pixels if len(pixels) == width * height * _BYTES_PER_PIXEL[mode] else None
+
+
+def _feed(decoder: Any, parts: Sequence[bytes]) -> bool:
+    """Return whether a decoder is content: it wants no more, and found no damage.
+
+    In pieces as on the long way: of a picture with too few rows it depends on them whether the
+    decoder notices.
+    """
+    rest = b""
+    for part in parts:
+        rest += part
+        consumed, problem = decoder.decode(rest)
+        if consumed < 0:
+            return not problem
+        rest = rest[consumed:]
+    return False

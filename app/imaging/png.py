@@ -36,13 +36,13 @@ class PlainPng(NamedTuple):
     Attributes:
         mode: Pillow's, ``L``, ``RGB``, ``LA`` or ``RGBA``.
         size: Width and height, px, as the header states them: any, but not checked.
-        body: The zlib stream of the filtered rows.
+        parts: The zlib stream of the filtered rows, as the ``IDAT`` chunks divide it; none empty.
         exif: Content of the last ``eXIf`` chunk.
     """
 
     mode: str
     size: tuple[int, int]
-    body: bytes
+    parts: list[bytes]
     exif: bytes | None
 
 
@@ -109,8 +109,8 @@ def read_plain_png(data: bytes) -> PlainPng | None:
     return PlainPng(_PLAIN_MODES[colors], (width, height), *chunks) if chunks else None
 
 
-def _read_plain_chunks(data: bytes) -> tuple[bytes, bytes | None] | None:
-    """Return the joined content of ``IDAT`` and that of ``eXIf``; None if it is not ordinary."""
+def _read_plain_chunks(data: bytes) -> tuple[list[bytes], bytes | None] | None:
+    """Return the contents of ``IDAT`` and that of ``eXIf``; None if it is not ordinary."""
     parts: list[bytes] = []
     exif = None
     position = _HEADER_END
@@ -123,9 +123,10 @@ def _read_plain_chunks(data: bytes) -> tuple[bytes, bytes | None] | None:
         if position > len(data):
             return None
         if kind == b"IDAT":
-            parts.append(data[start : start + length])
+            if length:
+                parts.append(data[start : start + length])
         elif kind == b"IEND":
-            return (parts[0] if len(parts) == 1 else b"".join(parts)), exif
+            return parts, exif
         elif kind in _KEPT:  # a palette, transparency, or a second header
             return None
         elif kind == b"eXIf":

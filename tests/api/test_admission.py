@@ -116,8 +116,8 @@ async def test_estimate_is_among_the_metrics_and_leaves_with_its_version(tmp_pat
     async with serving(tmp_path) as world:
         assert world.count("admission_estimate_seconds", **LABELS) == 0
         await make_slow(world)
-        assert world.count("admission_estimate_seconds", **LABELS) > SLOW_MS / 1000
         assert "keraserve_admission_estimate_seconds{" in (await world.client.get("/metrics")).text
+        assert world.count("admission_estimate_seconds", **LABELS) > SLOW_MS / 1000
     name = "keraserve_admission_estimate_seconds"
     assert world.lifecycle.metrics.registry.get_sample_value(name, LABELS) is None
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.types import ServableId
 from tests.api.world import World, picture
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
@@ -24,6 +27,23 @@ async def test_open_metrics_where_it_is_asked_for(world: World) -> None:
     assert response.headers["content-type"].startswith("application/openmetrics-text")
     assert response.text.endswith("# EOF\n")
     assert "# TYPE keraserve_requests counter" in response.text
+
+
+async def test_queues_are_looked_at_on_the_event_loop_alone(world: World) -> None:
+    """In another thread they can change meanwhile, and the metrics would end in a 500."""
+    asked_in: list[int] = []
+
+    def estimate_s() -> float:
+        asked_in.append(threading.get_ident())
+        return 0.25
+
+    metrics = world.lifecycle.metrics
+    metrics.set_estimate(ServableId("other", 1), estimate_s)
+    response = await world.client.get("/metrics")
+    metrics.clear_estimate(ServableId("other", 1))
+    line = 'keraserve_admission_estimate_seconds{model="other",version="1"} 0.25'
+    assert line in response.text
+    assert asked_in == [threading.get_ident()]
 
 
 async def test_requests_are_counted_by_route_method_and_code(world: World) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from prometheus_client import CollectorRegistry
+from starlette.types import Message, Receive, Scope, Send
 
+from app.api.middleware import RequestMiddleware
+from app.api.problems import error_response
 from app.api.record import RequestRecord
 from app.api.refusal_log import PERIOD_S, RefusalLog
+from app.errors import QueueFullError
+from app.metrics import Metrics
 from app.types import ServableId
+from tests.api.call import Call
 from tests.api.world import serving, until
 from tests.fakes import FakeClock
 
@@ -71,6 +80,25 @@ def test_what_was_counted_is_logged_when_the_service_ends(lines: pytest.LogCaptu
     log.flush()
     assert counts(lines) == [("cifar10:1", ROUTE, 1)]
     assert clock.timers == []
+
+
+async def test_what_was_counted_is_logged_where_the_service_ends_in_a_failure(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            raise OSError("the disk hangs")
+        error = QueueFullError("full", retry_after_s=1)
+        await error_response(scope, error)(scope, receive, send)
+
+    middleware = RequestMiddleware(app, Metrics(CollectorRegistry(), (1,)))
+    for _ in range(3):
+        call = Call(middleware)
+        await call.end()
+        assert call.status == 429
+    with pytest.raises(OSError, match="hangs"):
+        await middleware({"type": "lifespan"}, asyncio.Queue[Message]().get, AsyncMock())
+    assert counts(lines) == [("None", "unmatched", 2)]
 
 
 def test_other_requests_are_logged_each() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.accounts import RequestAccounts
 from app.api.middleware import LingerPolicy, RequestMiddleware
+from app.api.multipart import FilesReader
 from app.metrics import Metrics
 from tests.api.call import Call
 from tests.api.world import World, assert_problem, picture, serving, until
@@ -201,3 +203,35 @@ async def test_small_refused_body_keeps_the_connection(world: World) -> None:
     assert call.status == 415
     assert "connection" not in call.headers
     assert call.is_answered
+
+
+@pytest.mark.parametrize(
+    ("rest", "query", "status"),
+    [
+        (b"\r\n--b--\r\n", "", 200),
+        (b"\r\n--b", "", 400),
+        (b"\r\n--b\r\n?", "", 400),
+        (b"\r\n" + PART, "", 413),
+        (b"\r\n--b--\r\n", "timeout_ms=0.000001", 504),
+        (None, "", None),
+    ],
+    ids=["answered", "cut off", "malformed", "too many", "late", "left"],
+)
+async def test_body_of_a_form_is_let_go_without_the_garbage_collector(
+    world: World, rest: bytes | None, query: str, status: int | None
+) -> None:
+    """It counts objects: between two of its rounds, thousands of bodies would pile up."""
+    gc.collect()
+    gc.disable()
+    try:
+        call = Call(world.app, headers={"content-type": FORM}, query=query)
+        call.feed(PART + picture(), has_more=True)
+        if rest is None:
+            call.leave()
+        else:
+            call.feed(rest)
+        await call.end()
+        assert (call.status if call.sent else None) == status
+        assert not [each for each in gc.get_objects() if isinstance(each, FilesReader)]
+    finally:
+        gc.enable()

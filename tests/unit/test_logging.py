@@ -135,6 +135,26 @@ async def test_stream_that_fails_ends_no_event_loop(capsys: pytest.CaptureFixtur
     assert "No space left" in capsys.readouterr().err  # said by the logging module itself
 
 
+def test_event_is_not_written_again_where_the_stream_fails(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Failing(Stream):
+        has_failed = False
+
+        def flush(self) -> None:
+            if not self.has_failed:
+                self.has_failed = True
+                raise OSError(28, "No space left on device")
+
+    stream = Failing()
+    configure_logging("info", "json", stream)
+    logger = logging.getLogger("served")
+    for number in range(2):
+        log_event(logger, logging.WARNING, "request", {"number": number})
+    assert [json.loads(line)["number"] for line in stream.lines()] == [0, 1]
+    assert capsys.readouterr().err.count("Logging error") == 1
+
+
 def test_event_is_what_the_logger_would_have_made(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("served")
     caplog.set_level(logging.INFO, "served")

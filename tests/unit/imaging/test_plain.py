@@ -273,6 +273,15 @@ def test_picture_that_ends_early_is_black_below_both_ways() -> None:
         assert_both_ways_agree(data)
 
 
+@pytest.mark.parametrize("rows", [1, HEIGHT // 2, HEIGHT - 1])
+def test_picture_that_ends_early_has_the_same_outcome_however_it_is_divided(rows: int) -> None:
+    body = zlib.compress(bytes(rows * (1 + 3 * WIDTH)))
+    whole = png(RGB, 8)
+    for place in range(len(body) + 1):
+        parts = (images.png_chunk(b"IDAT", part) for part in (body[:place], body[place:]))
+        assert_both_ways_agree(whole[:33] + b"".join(parts) + whole[-12:], SPECS[:1])
+
+
 def test_pixels_beyond_the_limit_are_not_decoded() -> None:
     for data in (png(RGB, 8), jpeg()):
         assert is_plain(data, max_pixels=WIDTH * HEIGHT)
