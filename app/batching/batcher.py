@@ -336,12 +336,14 @@ class DynamicBatcher:
         """Whether ``count`` images more will be answered by then in any case.
 
         All that waits in full batches, one after the other on one device, behind all that it may
-        hold, and the least trust in all of it: 1 µs, where looking closely takes ten.
+        hold and a wait for company, and the least trust in all of it: 1 µs, where looking closely
+        takes ten.
         """
         longest_s = self._dispatcher.execution_time.expected_s(self.policy.max_batch_size)
         batches = (self.queue_size + count) // self.policy.max_batch_size + 1 + LANE_DEPTH
-        worst_s = (batches * longest_s + self._dispatcher.delivery.delay_s) * MOST
-        return worst_s <= deadline_s - self._clock()
+        worst_s = batches * longest_s + self.policy.batch_timeout_s
+        worst_s += self._dispatcher.delivery.delay_s
+        return worst_s * MOST <= deadline_s - self._clock()
 
     def _expected_s(self, count: int, priority: Priority) -> float:
         dispatcher = self._dispatcher
