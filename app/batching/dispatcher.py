@@ -92,6 +92,11 @@ class Dispatcher:
         return not is_waiting and not any(lane.batches for lane in self._lanes)
 
     @property
+    def is_device_free(self) -> bool:
+        """Whether a new image would be executed at once; another device may work, or hang."""
+        return not self.queue and any(lane.is_free for lane in self._lanes)
+
+    @property
     def devices(self) -> int:
         """Those that have not died."""
         return sum(not lane.has_died for lane in self._lanes)
