@@ -152,10 +152,11 @@ class Dispatcher:
 
     def push(self, tasks: Iterable[BatchTask]) -> None:
         """Queue ``tasks``; batches are formed at the end of this turn of the event loop."""
+        now_s = self._clock()  # of a task that comes from the bulk line, later than it came
         for task in tasks:
             self.queue.push(task)
             if task.priority == "interactive":
-                self.delivery.interactive_at_s = task.enqueued_at_s
+                self.delivery.interactive_at_s = now_s
         # A turn later, not here: images whose decoding ended in one turn go in one batch, and
         # the first of them does not travel alone while the others wait for a whole execution.
         if not self._is_pump_due and next_lane(self._lanes) is not None:

@@ -110,3 +110,20 @@ async def test_wait_for_company_is_no_time_that_a_deadline_has(world: World) -> 
     assert not accepts(batcher, world.clock() + 50)
     company = batcher.schedule_many(random_images(3))
     await asyncio.gather(first, *company)
+
+
+async def test_bulk_is_overtaken_also_by_what_came_from_its_own_line(world: World) -> None:
+    Machine(world)
+    batcher = await experienced(world)
+    await world.keep_device_busy(batcher)
+    by_itself = batcher.schedule(IMAGE)
+    shared = batcher.schedule_many(random_images(8), priority="bulk")
+    world.clock.advance(0.5)
+    bulk = batcher.schedule(IMAGE, deadline_s=world.clock() + 6 * T4, priority="bulk")
+    for task in shared:
+        batcher.extend(task, deadline_s=None, priority="interactive")
+    world.clock.advance(7 * T4)
+    bulk.cancel()
+    assert not batcher._dispatcher.delivery.has_missed
+    world.puppet.let_go()
+    await asyncio.gather(by_itself, *shared)
