@@ -45,8 +45,8 @@ class DynamicBatcher:
         ``BatcherStoppedError`` once draining; ``ServableNotReadyError`` before ``start()`` and
         after the batcher died. ``schedule_many()`` accepts all of its images or none. ``refusal()``
         says beforehand what ``schedule()`` would do now. What is expected follows the executions
-        seen (``ExecutionTime``); before enough of them, and by an idle batcher, nobody is refused
-        for it, so that a wrong expectation does not last.
+        seen (``ExecutionTime``); before enough of them, and where a device is free and nobody
+        waits, nobody is refused for it, so that a wrong expectation does not last.
     Close
         A batch is closed when the device is free and at least one task waits (and the oldest has
         waited ``batch_timeout_s``), or when it is full. "At once" is the end of the present turn
@@ -301,6 +301,8 @@ class DynamicBatcher:
         self, count: int, deadline_s: float | None, priority: Priority
     ) -> tuple[QueueFullError | None, float | None]:
         """Return why ``count`` images are refused, and when they are expected to be answered."""
+        if not count:  # all images of a request were unreadable: they are told that
+            return None, None
         limit = self.policy.max_queue_size
         if self.queue_size + count > limit:
             self._dispatcher.is_refusing = True
@@ -319,7 +321,7 @@ class DynamicBatcher:
         # late already is told so with his turn: his deadline has passed, the queue is not full.
         within_s = math.inf if deadline_s is None else deadline_s - self._clock()
         factor = self._dispatcher.delivery.caution.factor
-        if self._dispatcher.is_idle or expected_s * factor <= within_s or within_s <= 0:
+        if self._dispatcher.is_device_free or expected_s * factor <= within_s or within_s <= 0:
             return None, expected_s
         idle = (0.0,) * max(1, self._dispatcher.devices)
         own_s = executed_in_s(self.policy, self._dispatcher.execution_time, count, idle)
@@ -336,12 +338,14 @@ class DynamicBatcher:
         """Whether ``count`` images more will be answered by then in any case.
 
         All that waits in full batches, one after the other on one device, behind all that it may
-        hold, and the least trust in all of it: 1 µs, where looking closely takes ten.
+        hold and a wait for company, and the least trust in all of it: 1 µs, where looking closely
+        takes ten.
         """
         longest_s = self._dispatcher.execution_time.expected_s(self.policy.max_batch_size)
         batches = (self.queue_size + count) // self.policy.max_batch_size + 1 + LANE_DEPTH
-        worst_s = (batches * longest_s + self._dispatcher.delivery.delay_s) * MOST
-        return worst_s <= deadline_s - self._clock()
+        worst_s = batches * longest_s + self.policy.batch_timeout_s
+        worst_s += self._dispatcher.delivery.delay_s
+        return worst_s * MOST <= deadline_s - self._clock()
 
     def _expected_s(self, count: int, priority: Priority) -> float:
         dispatcher = self._dispatcher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,8 +58,9 @@ class Delivery:
     Attributes:
         caution: How far expectations are to be trusted.
         delay_s: From the end of an execution until its answers have been written, of late.
-        has_missed: Set where an image is given up, its deadline having passed; until the next
-            batch is answered.
+        has_missed: Whether an image was given up that had been expected to be answered in time;
+            until the next batch that tells how right expectations were.
+        interactive_at_s: When the last interactive image came: bulk from before was overtaken.
     """
 
     def __init__(self, clock: Clock, on_answered: Callable[[], None]) -> None:
@@ -66,6 +68,7 @@ class Delivery:
         self.caution = Caution()
         self.delay_s = 0.0
         self.has_missed = False
+        self.interactive_at_s = -math.inf
         self._clock = clock
         self._on_answered = on_answered
         self._batches: deque[_Batch] = deque()
@@ -80,6 +83,17 @@ class Delivery:
         tasks = [task for batch in self._batches for task in batch.tasks]
         self._batches.clear()
         return tasks
+
+    def note_missed(self, task: BatchTask) -> None:
+        """Take note of an image that was given up, its deadline passed or about to.
+
+        It says nothing of expectations where it was accepted in spite of them: it came late
+        already, or the batcher was idle. Nor where it was overtaken: nothing foresees that.
+        """
+        if task.deadline_s is None or self._is_overtaken(task):
+            return
+        if task.deadline_s > task.enqueued_at_s + (task.expected_s or 0.0):
+            self.has_missed = True
 
     def take(
         self, outcome: BatchOutcome, tasks: list[BatchTask], soon: Soon, *, in_slices: bool
@@ -108,14 +122,22 @@ class Delivery:
                 return
             self._batches.popleft()
             # Behind the callers whom the answers have woken: they write their responses first.
-            batch.soon(partial(self._learn, batch.outcome, batch.tasks[0]))
+            batch.soon(partial(self._learn, batch.outcome, self._first_teller(batch.tasks)))
             self._on_answered()
 
-    def _learn(self, outcome: BatchOutcome, first: BatchTask) -> None:
+    def _is_overtaken(self, task: BatchTask) -> bool:
+        return task.priority == "bulk" and task.enqueued_at_s <= self.interactive_at_s
+
+    def _first_teller(self, tasks: list[BatchTask]) -> BatchTask | None:
+        """Return the first task of a batch that tells how right the expectation was."""
+        tellers = (t for t in tasks if t.expected_s is not None and not self._is_overtaken(t))
+        return next(tellers, None)
+
+    def _learn(self, outcome: BatchOutcome, first: BatchTask | None) -> None:
         """Learn how long answers take that are ready, and how right the expectation was."""
         now_s = self._clock()
         self.delay_s += (1 - MEMORY) * (now_s - outcome.finished_at_s - self.delay_s)
-        if first.expected_s is not None:
+        if first is not None and first.expected_s is not None:
             actual_s = now_s - first.enqueued_at_s
             self.caution.observe(first.expected_s, actual_s, has_missed=self.has_missed)
-        self.has_missed = False
+            self.has_missed = False

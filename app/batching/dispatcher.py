@@ -92,6 +92,11 @@ class Dispatcher:
         return not is_waiting and not any(lane.batches for lane in self._lanes)
 
     @property
+    def is_device_free(self) -> bool:
+        """Whether a new image would be executed at once; another device may work, or hang."""
+        return not self.queue and any(lane.is_free for lane in self._lanes)
+
+    @property
     def devices(self) -> int:
         """Those that have not died."""
         return sum(not lane.has_died for lane in self._lanes)
@@ -147,8 +152,11 @@ class Dispatcher:
 
     def push(self, tasks: Iterable[BatchTask]) -> None:
         """Queue ``tasks``; batches are formed at the end of this turn of the event loop."""
+        now_s = self._clock()  # of a task that comes from the bulk line, later than it came
         for task in tasks:
             self.queue.push(task)
+            if task.priority == "interactive":
+                self.delivery.interactive_at_s = now_s
         # A turn later, not here: images whose decoding ended in one turn go in one batch, and
         # the first of them does not travel alone while the others wait for a whole execution.
         if not self._is_pump_due and next_lane(self._lanes) is not None:
@@ -159,7 +167,8 @@ class Dispatcher:
     def forget(self, task: BatchTask) -> None:
         """Take a cancelled task out of the queue, if it is still there."""
         if self.queue.discard(task):
-            self.delivery.has_missed |= task.has_expired(self._clock())
+            if task.has_expired(self._clock()):
+                self.delivery.note_missed(task)
             self._reporter.queue_size_changed(len(self.queue))
 
     def extend(self, task: BatchTask, deadline_s: float | None, priority: Priority) -> None:
@@ -222,8 +231,8 @@ class Dispatcher:
             if self.queue and any(lane.is_free for lane in self._lanes)
             else None
         )
-        self.delivery.has_missed |= bool(all_expired)
         for task in all_expired:
+            self.delivery.note_missed(task)
             task.answer(
                 DeadlineExceededError("The deadline would pass before the image was executed.")
             )

@@ -91,6 +91,8 @@ class InferenceService:
             refusal = self._pool.refusal(options.deadline_s - asyncio.get_running_loop().time())
             if refusal is not None:
                 return refusal
+        if live.reuse is not None:
+            return None  # only its pixels tell whether it waits for the batcher at all
         return live.batcher.refusal(
             1 + ahead, deadline_s=options.deadline_s, priority=options.priority
         )

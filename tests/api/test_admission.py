@@ -95,6 +95,22 @@ async def test_deadline_that_cannot_be_met_refuses_before_the_body_is_read(
     assert (await accepted).status_code == (await patient).status_code == 200
 
 
+async def test_known_image_is_answered_where_new_ones_are_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path, **LIMITS, cache_bytes=100_000) as world:
+        assert (await world.classify(picture(1))).status_code == 200
+        world.puppet.hold()
+        began, accepted = len(world.puppet.executed), [world.begin(picture(2))]
+        await world.puppet.began(began + 1)
+        for seed in (3, 4):
+            decoded = world.decoded
+            accepted.append(world.begin(picture(seed)))
+            await until(lambda decoded=decoded: world.decoded == decoded + 1)  # type: ignore[misc]
+        assert_problem(await world.classify(picture(5)), 429, "queue_full")
+        assert (await world.classify(picture(1))).status_code == 200
+        world.puppet.let_go()
+        assert [(await task).status_code for task in accepted] == [200] * 3
+
+
 async def test_refusal_is_gone_with_whoever_catches_it(tmp_path: Path) -> None:
     """In a cycle it would wait, with all frames of its request, for a collection of garbage."""
     async with serving(tmp_path, **LIMITS) as world:

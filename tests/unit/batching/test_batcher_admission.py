@@ -11,8 +11,9 @@ from app.batching.batcher import DynamicBatcher
 from app.batching.caution import LEAST
 from app.batching.execution_time import ENOUGH_EXECUTIONS, KEPT
 from app.errors import DeadlineExceededError, TooLateError
+from app.runtime.servable_group import DeviceGroup
 from app.types import ImageArray, Priority, ScoreArray
-from tests.fakes import scores_of
+from tests.fakes import PuppetServable, scores_of
 from tests.unit.batching.world import World, is_answer_to, outcome_of, policy, random_images, turn
 
 pytestmark = pytest.mark.timeout(10)
@@ -140,6 +141,37 @@ async def test_idle_batcher_refuses_nobody_and_executes_whom_it_accepted(world: 
     batcher = await experienced(world)
     task = batcher.schedule(IMAGE, deadline_s=world.clock() + 0.001)
     assert is_answer_to(await task, IMAGE)
+
+
+async def test_request_without_a_readable_image_is_not_late(world: World) -> None:
+    Machine(world)
+    batcher = await experienced(world)
+    await world.keep_device_busy(batcher)
+    assert batcher.schedule_many([], deadline_s=world.clock() + A_BIT) == []
+
+
+async def test_nobody_is_refused_while_one_of_the_devices_is_free(world: World) -> None:
+    """Else nobody could find out that an expectation is too high, where another one hangs."""
+    Machine(world)
+    other = PuppetServable(world.puppet.behave)
+    world.puppet = DeviceGroup([world.puppet, other])  # type: ignore[assignment]
+    batcher = await experienced(world)
+    first, _ = pair = world.puppet.members  # type: ignore[attr-defined]
+    first.hold()
+    other.hold()
+    executed = len(first.executed) + len(other.executed)
+    hanging = batcher.schedule(IMAGE)
+    await turn()
+    deadline_s = world.clock() + A_BIT
+    assert accepts(batcher, deadline_s)
+    second = batcher.schedule(IMAGE, deadline_s=deadline_s)
+    await turn()
+    assert not accepts(batcher, deadline_s)
+    for puppet in pair:
+        puppet.let_go()
+    await asyncio.gather(hanging, second)
+    assert len(first.executed) + len(other.executed) == executed + 2
+    world.puppet = other
 
 
 async def test_wrong_expectation_does_not_last(world: World) -> None:
