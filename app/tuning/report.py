@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from app.charts import Mark, Series, line_chart
+from app.charts import Mark, Panel, Series, line_chart
 from app.text_table import text_table
 from app.tuning.recommendation import Recommendation, Setting, present_point
 from app.tuning.records import Curve, LeftOut
@@ -106,11 +106,15 @@ class Report:
         )
         return line_chart(
             f"{self.tuned.servable}: throughput against latency, by batch size",
-            "execution of a batch, ms (median)",
-            "images per second",
-            [self._series(curve) for curve in self._drawn_curves()],
+            [
+                Panel(
+                    "execution of a batch, ms (median)",
+                    "images per second",
+                    [self._series(curve) for curve in self._drawn_curves()],
+                    marks=[*mark, *self._present_mark()],
+                )
+            ],
             x_log=True,
-            marks=[*mark, *self._present_mark()],
         )
 
     def _drawn_curves(self) -> list[Curve]:
