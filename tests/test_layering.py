@@ -29,7 +29,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),
     frozenset({"app.artifacts", "app.access", "app.metrics", "app.logging", "app.load"}),
-    frozenset({"app.json_file", "app.watching", "app.charts"}),
+    frozenset({"app.json_file", "app.watching", "app.charts", "app.text_table"}),
     frozenset({"app.types", "app.errors"}),
     frozenset({"app"}),  # app/__init__.py: the version number
 )

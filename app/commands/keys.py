@@ -13,6 +13,7 @@ from app.access.caller import Scope
 from app.access.keys_file import create_key, read_keys, revoke_key
 from app.errors import KeysFileError, ServerFaultError
 from app.settings import ENV_PREFIX, SettingsError, load_settings
+from app.text_table import text_table
 
 _SETTING = f"{ENV_PREFIX}API_KEYS_FILE"
 
@@ -129,9 +130,8 @@ def _list(options: argparse.Namespace) -> int:
         (entry.name, ",".join(entry.scopes), f"{entry.created_at:%Y-%m-%d %H:%M %Z}")
         for entry in keys
     ]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for row in table:
-        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    for line in text_table(table, left=range(3)):
+        print(line)
     return 0
 
 

@@ -15,6 +15,7 @@ from app.errors import ArtifactError
 from app.registry.labels import set_label
 from app.registry.store import ModelStore
 from app.settings import ENV_PREFIX, SettingsError, load_settings
+from app.text_table import text_table
 from app.types import ServableId
 
 _CHECK_DESCRIPTION = """\
@@ -88,12 +89,8 @@ def _list_models(options: argparse.Namespace) -> int:
         print(f"{root} holds no published version; `keraserve-train run cifar10` makes one.")
         return 0
     header = ("MODEL", "VERSION", "ARCHITECTURE", "PARAMETERS", "ACCURACY", "CREATED", "FILES")
-    table = [header, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    for row in table:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+    for line in text_table([header, *rows], left=range(len(header))):
+        print(line)
     return 1 if broken else 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from app.load.knee import SHARE
 from app.load.recorder import NOT_SENT
 from app.load.study import Point, Study
+from app.text_table import text_table
 
 SCHEMA = 1
 """Of the document; raised when a field changes its meaning."""
@@ -187,8 +188,4 @@ _OPEN: tuple[_Column, ...] = (
 def _table(points: Sequence[Point], columns: Sequence[_Column]) -> list[str]:
     rows = [[head for head, _ in columns]]
     rows += [[cell(point) for _, cell in columns] for point in points]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
+    return text_table(rows, left=())

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from app.charts import Mark, Series, line_chart
+from app.charts import Mark, Panel, Series, line_chart
+from app.text_table import text_table
 from app.tuning.recommendation import Recommendation, Setting, present_point
 from app.tuning.records import Curve, LeftOut
 from app.tuning.tuning import Tuned
@@ -105,11 +106,15 @@ class Report:
         )
         return line_chart(
             f"{self.tuned.servable}: throughput against latency, by batch size",
-            "execution of a batch, ms (median)",
-            "images per second",
-            [self._series(curve) for curve in self._drawn_curves()],
+            [
+                Panel(
+                    "execution of a batch, ms (median)",
+                    "images per second",
+                    [self._series(curve) for curve in self._drawn_curves()],
+                    marks=[*mark, *self._present_mark()],
+                )
+            ],
             x_log=True,
-            marks=[*mark, *self._present_mark()],
         )
 
     def _drawn_curves(self) -> list[Curve]:
@@ -170,17 +175,7 @@ class Report:
             for curve in self.tuned.findings.curves
             for point in curve.points
         ]
-        if not rows:
-            return []
-        widths = [max(len(row[i]) for row in (_HEAD, *rows)) for i in range(len(_HEAD))]
-        lines = []
-        for row in (_HEAD, *rows):
-            cells = [
-                cell.ljust(widths[i]) if i < 2 else cell.rjust(widths[i])
-                for i, cell in enumerate(row)
-            ]
-            lines.append("  ".join(cells).rstrip())
-        return lines
+        return text_table([_HEAD, *rows], left=(0, 1)) if rows else []
 
     def _advice(self, found: Recommendation) -> list[str]:
         lines = [found.reason, ""]

@@ -144,10 +144,22 @@ def test_picture_has_every_point_and_names_the_knee() -> None:
     words = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert words.count("knee: 500/s") == 2
     assert {"cifar10:1", "deadline: 100 ms", "1 client", "64 clients", "refused"} <= set(words)
-    dots = list(svg.iter("{http://www.w3.org/2000/svg}circle"))
-    # In the upper panel 3 rates of 3 kinds, in the lower one 3 of 2 kinds, 2 closed loops of 2
-    # kinds, 1 rate with refusals; and in the legends 3 and 5.
-    assert len(dots) == 9 + 6 + 4 + 1 + 3 + 5
+    circles, polygons = (
+        len(list(svg.iter(f"{{http://www.w3.org/2000/svg}}{name}")))
+        for name in ("circle", "polygon")
+    )
+    # Open loops are circles: in the upper panel 3 rates of 2 kinds, in the lower one the same, and
+    # in each legend 2. Squares: refusals of 3 rates and, in time, of 1; triangles: 2 closed loops
+    # of 2 kinds; and in the legends 1, 1 and 2.
+    assert circles == 6 + 6 + 4
+    assert polygons == 3 + 1 + 4 + 4
+
+
+def test_without_open_loops_there_are_only_times() -> None:
+    svg = ElementTree.fromstring(plot(study(closed(1, 400)), "cifar10:1"))
+    words = {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"How fast", "1 client", "deadline: 100 ms"} <= words
+    assert "What is answered" not in words
 
 
 def test_picture_of_nothing_is_a_picture() -> None:
