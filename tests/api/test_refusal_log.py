@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import Message, Receive, Scope, Send
 
+from app.api.accounts import RequestAccounts
 from app.api.middleware import RequestMiddleware
 from app.api.problems import error_response
 from app.api.record import RequestRecord
@@ -91,7 +92,7 @@ async def test_what_was_counted_is_logged_where_the_service_ends_in_a_failure(
         error = QueueFullError("full", retry_after_s=1)
         await error_response(scope, error)(scope, receive, send)
 
-    middleware = RequestMiddleware(app, Metrics(CollectorRegistry(), (1,)))
+    middleware = RequestMiddleware(app, RequestAccounts(Metrics(CollectorRegistry(), (1,))))
     for _ in range(3):
         call = Call(middleware)
         await call.end()
