@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -364,6 +364,16 @@ def test_client_that_asks_first_is_spared_its_body(full: LiveServer) -> None:
         status, _, document = line.answer()
     assert (status, document["request_id"]) == (429, "mine")
     assert full.begun == [ROUTE]
+
+
+def test_stopping_server_waits_for_nobody_whom_it_refused(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        with full_server(tmp_path) as server:
+            line = stack.enter_context(line_to(server))
+            for _ in range(2):
+                line.send(message())
+                assert line.answer()[0] == 429
+        assert line.is_over()
 
 
 def test_broken_bytes_behind_a_refusal_end_the_connection(full: LiveServer) -> None:
