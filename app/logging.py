@@ -102,6 +102,10 @@ class TextFormatter(logging.Formatter):
         return line
 
 
+# A full disk or a broken pipe; a closed stream or letters that it cannot take; arguments that do not
+# suit their message. Whatever else is raised is a fault of the program's, and seen as one.
+_UNWRITABLE = (OSError, ValueError, TypeError)
+
 # What the logging module tells of, on standard error, where lines cannot be written.
 _LOST = logging.LogRecord(__name__, logging.INFO, "", 0, "lines of one turn", (), None)
 
@@ -125,7 +129,7 @@ class TurnHandler(logging.StreamHandler[TextIO]):
         """Take one line."""
         try:
             self._take(self.format(record), record.levelno)
-        except Exception:
+        except _UNWRITABLE:
             self.handleError(record)
 
     def write_json(self, name: str, level: int, message: str, fields: dict[str, Any]) -> bool:
@@ -147,12 +151,12 @@ class TurnHandler(logging.StreamHandler[TextIO]):
         }
         try:
             line = _encode(head | fields)
-        except Exception:
+        except (TypeError, ValueError):
             return False
         with lock:
             try:
                 self._take(line, level)
-            except Exception:
+            except _UNWRITABLE:
                 self.handleError(_LOST)
         return True
 
@@ -168,7 +172,7 @@ class TurnHandler(logging.StreamHandler[TextIO]):
     def _end_turn(self) -> None:
         try:
             self.flush()
-        except Exception:  # as where a line is written at once: a full disk ends no event loop
+        except _UNWRITABLE:  # as where a line is written at once: a full disk ends no event loop
             self.handleError(_LOST)
 
     def flush(self) -> None:
