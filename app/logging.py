@@ -102,8 +102,8 @@ class TextFormatter(logging.Formatter):
         return line
 
 
-# A full disk or a broken pipe; a closed stream or letters that it cannot take; arguments that do not
-# suit their message. Whatever else is raised is a fault of the program's, and seen as one.
+# A full disk or a broken pipe; a closed stream or letters that it cannot take; arguments that do
+# not suit their message. Whatever else is raised is a fault of the program's, and seen as one.
 _UNWRITABLE = (OSError, ValueError, TypeError)
 
 # What the logging module tells of, on standard error, where lines cannot be written.
