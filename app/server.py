@@ -110,7 +110,7 @@ def serve(settings: Settings) -> int:
     listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,
-        http=gated(app.state.gate),
+        http=gated(app.state.gate, app.state.lane),
         log_config=None,  # app.logging formats every line
         access_log=False,  # app.api.middleware writes one line per request
         server_header=False,

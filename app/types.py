@@ -168,6 +168,15 @@ class ServableGroup(Servable, Protocol):
         """One for each device, all with the same answers."""
         ...
 
+    @property
+    def joins_at(self) -> int:
+        """Images that another member takes while one works; fewer wait for that one.
+
+        1 for devices of their own. More where the members share one: a small batch is executed
+        sooner by the whole of it, afterwards.
+        """
+        ...
+
 
 class BatchObserver(Protocol):
     """Where a batcher tells what it did; called on its event loop, must not block or raise."""

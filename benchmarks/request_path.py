@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from app.api.protocol import gated
 from app.artifacts.manifest import Manifest
 from app.artifacts.samples import read_samples
 from app.lifecycle import Lifecycle
@@ -115,7 +115,7 @@ class Bench:
         self._protocols = []
         for _ in range(size):
             wire = _Wire(self._came)
-            protocol = HttpToolsProtocol(config, state, {})
+            protocol = gated(app.state.gate, app.state.lane)(config, state, {})  # type: ignore[call-arg]
             protocol.connection_made(wire)
             self._wires.append(wire)
             self._protocols.append(protocol)

@@ -11,8 +11,10 @@
     From an exception to a problem document: the one table of codes and statuses.
 ``middleware``, ``record``, ``accounts``, ``refusal_log``, ``disconnect``
     What every request gets: id, log line, metrics, and an end when its client leaves.
-``admission``, ``gate``, ``protocol``
+``admission``, ``gate``
     Whether there is room for a classification; asked in its route, and under overload before that.
+``express``, ``protocol``
+    The short way of the usual classification, and where a connection takes it.
 ``openapi``, ``direct_route``, ``dependencies``
     What ties routes to FastAPI and to the application.
 """
@@ -31,6 +33,7 @@ from app.api import admin, classify, docs, health, metrics, models
 from app.api.accounts import RequestAccounts
 from app.api.direct_route import DirectRoutes
 from app.api.error_handlers import install_error_handlers
+from app.api.express import ExpressLane
 from app.api.gate import RefusalGate
 from app.api.middleware import RequestMiddleware
 from app.api.openapi import build_openapi
@@ -42,7 +45,7 @@ _FAMILIES = (classify, health, metrics, models, admin, docs)
 def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:
     """Mount everything on an application whose ``state.lifecycle`` has been set.
 
-    ``state.gate`` is set: a server that asks it refuses at less cost.
+    ``state.gate`` and ``state.lane`` are set: a server that asks them works at less cost.
 
     Args:
         app: Not yet started.
@@ -55,7 +58,9 @@ def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:
     app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]
     install_error_handlers(app)
     accounts = RequestAccounts(app.state.lifecycle.metrics)
-    app.state.gate = RefusalGate(app, app.state.lifecycle, accounts)
+    gate = RefusalGate(app, app.state.lifecycle, accounts)
+    lane = ExpressLane(app, app.state.lifecycle, accounts, on_begun=gate.note_begun)
+    app.state.gate, app.state.lane = gate, lane
     stack = partial(_build_stack, app, accounts, tuple(cors_origins))
     app.build_middleware_stack = stack  # type: ignore[method-assign]
 

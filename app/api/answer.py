@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from app.api.schemas import TimingEntry
+from app.api.record import RequestRecord
+from app.api.schemas import ClassifyResponse, ImageEntry, PredictionEntry, TimingEntry
+from app.inference.records import Classification, StageTiming
 from app.inference.shared_task import Reuse
+from app.types import ServableId
+
+_WRITE_ANSWER = TypeAdapter(ClassifyResponse).serializer.to_json
 
 
 class AnswerResponse(Response):
@@ -43,3 +49,54 @@ def server_timing(timing: TimingEntry | None, total_ms: float) -> str:
         f"decode;dur={timing.decode_ms}, queue;dur={timing.queue_ms}, "
         f"execute;dur={timing.execute_ms}, {total}"
     )
+
+
+def answer_response(
+    record: RequestRecord, servable: ServableId, answer: Classification
+) -> AnswerResponse:
+    """Answer a request for one image, and note in its record how it went.
+
+    Args:
+        record: Of the request.
+        servable: Who answered.
+        answer: What it answered.
+    """
+    timing = timing_entry(answer.timing, record.elapsed_s())
+    record.servable, record.timing = servable, timing
+    body = ClassifyResponse(
+        request_id=record.request_id,
+        model=servable.name,
+        version=servable.version,
+        predictions=prediction_entries(answer),
+        image=image_entry(answer),
+        timing=timing,
+    )
+    stages = server_timing(timing, timing.total_ms)
+    return AnswerResponse(_WRITE_ANSWER(body), stages, answer.reuse)
+
+
+def prediction_entries(answer: Classification) -> list[PredictionEntry]:
+    """Write the ranked labels."""
+    return [PredictionEntry(*found) for found in answer.predictions]
+
+
+def image_entry(answer: Classification) -> ImageEntry:
+    """Write what the upload was."""
+    image = answer.image
+    return ImageEntry(image.format, image.width, image.height, image.mode)
+
+
+def timing_entry(timing: StageTiming, total_s: float) -> TimingEntry:
+    """Write where the time went; ``total_s`` is from the request's arrival until now."""
+    return TimingEntry(
+        decode_ms=milliseconds(timing.decode_s),
+        queue_ms=milliseconds(timing.queue_s),
+        execute_ms=milliseconds(timing.execute_s),
+        total_ms=milliseconds(total_s),
+        batch_size=timing.batch_size,
+    )
+
+
+def milliseconds(seconds: float) -> float:
+    """Return a duration as it is shown: in ms, to the microsecond."""
+    return round(seconds * 1000, 3)

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastapi import APIRouter
-from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access.caller import Scope
 from app.api.access import require
 from app.api.admission import BATCH_PATH, PATH, admit
-from app.api.answer import AnswerResponse, server_timing
+from app.api.answer import (
+    AnswerResponse,
+    answer_response,
+    image_entry,
+    milliseconds,
+    prediction_entries,
+    server_timing,
+    timing_entry,
+)
 from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
 from app.api.disconnect import CancelOnDisconnect
@@ -37,20 +44,15 @@ from app.api.schemas import (
     BatchSuccess,
     ClassifyResponse,
     ErrorEntry,
-    ImageEntry,
-    PredictionEntry,
-    TimingEntry,
 )
 from app.api.uploads import read_image, read_images
 from app.errors import ServingError
-from app.inference.records import Classification, StageTiming
+from app.inference.records import Classification
 from app.inference.reuse import least_reuse
 
 router = APIRouter(
     route_class=DirectRoute, tags=["classify"], generate_unique_id_function=operation_id
 )
-
-_WRITE_ANSWER = TypeAdapter(ClassifyResponse).serializer.to_json
 
 _ANSWER_CODES = (
     *ACCESS_CODES,
@@ -88,18 +90,7 @@ async def classify(request: Request) -> Response:
         content = await read_image(request, lifecycle.request_policy, options.deadline_s)
         with CancelOnDisconnect(request.receive):
             live, answer = await lifecycle.director.classify(choice, content, options)
-    timing = _timing(answer.timing, record.elapsed_s())
-    record.servable, record.timing = live.id, timing
-    body = ClassifyResponse(
-        request_id=record.request_id,
-        model=live.id.name,
-        version=live.id.version,
-        predictions=_predictions(answer),
-        image=_image(answer),
-        timing=timing,
-    )
-    stages = server_timing(timing, timing.total_ms)
-    return AnswerResponse(_WRITE_ANSWER(body), stages, answer.reuse)
+    return answer_response(record, live.id, answer)
 
 
 @router.post(
@@ -134,7 +125,7 @@ async def classify_batch(request: Request) -> Response:
     total_s = record.elapsed_s()
     good = [answer for answer in answers if isinstance(answer, Classification)]
     slow = slowest(answer.timing for answer in good)
-    timing = None if slow is None else _timing(slow, total_s)
+    timing = None if slow is None else timing_entry(slow, total_s)
     record.servable, record.timing = live.id, timing
     failed = len(answers) - len(good)
     body = BatchResponse(
@@ -146,7 +137,7 @@ async def classify_batch(request: Request) -> Response:
         results=_entries(uploads, answers, total_s),
     )
     reuse = least_reuse(answer.reuse for answer in good)
-    stages = server_timing(timing, _ms(total_s))
+    stages = server_timing(timing, milliseconds(total_s))
     return AnswerResponse(body.model_dump_json().encode(), stages, reuse)
 
 
@@ -158,9 +149,9 @@ def _entries(
         if isinstance(answer, ServingError)
         else BatchSuccess(
             filename=upload.filename,
-            predictions=_predictions(answer),
-            image=_image(answer),
-            timing=_timing(answer.timing, total_s),
+            predictions=prediction_entries(answer),
+            image=image_entry(answer),
+            timing=timing_entry(answer.timing, total_s),
         )
         for upload, answer in zip(uploads, answers, strict=True)
     ]
@@ -169,26 +160,3 @@ def _entries(
 def _error(error: ServingError) -> ErrorEntry:
     kind = kind_of(error)
     return ErrorEntry(status=kind.status, code=kind.code, detail=detail_of(error))
-
-
-def _predictions(answer: Classification) -> list[PredictionEntry]:
-    return [PredictionEntry(*found) for found in answer.predictions]
-
-
-def _image(answer: Classification) -> ImageEntry:
-    image = answer.image
-    return ImageEntry(image.format, image.width, image.height, image.mode)
-
-
-def _timing(timing: StageTiming, total_s: float) -> TimingEntry:
-    return TimingEntry(
-        decode_ms=_ms(timing.decode_s),
-        queue_ms=_ms(timing.queue_s),
-        execute_ms=_ms(timing.execute_s),
-        total_ms=_ms(total_s),
-        batch_size=timing.batch_size,
-    )
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)

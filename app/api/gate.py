@@ -86,6 +86,11 @@ class RefusalGate:
             return None
         return None
 
+    def note_begun(self, version: ServableId) -> None:
+        """Take note that one who passed in this turn waits already."""
+        if version in self._passed:
+            self._passed[version] -= 1
+
     def _note_passed(self, version: ServableId) -> None:
         if not self._passed:
             # Called before the tasks that begin in this turn take their places in the queue.

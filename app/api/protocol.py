@@ -1,4 +1,4 @@
-"""Uvicorn's side of a connection, with the gate asked before a request is begun."""
+"""Uvicorn's side of a connection, with gate and express lane asked before a request is begun."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from typing import Any, cast
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.api.admission import PATH
+from app.api.express import ExpressLane, ExpressRequest
 from app.api.gate import METHOD, RefusalGate
 
 _METHOD = METHOD.encode("ascii")
+_EXPRESS_PATH = PATH.encode("ascii")
+
+HOLD_S = 0.02
+"""For so long the body of a request is waited for before it is begun as any other.
+
+Clients that send head and body apart send them within a millisecond of each other.
+"""
 
 
 class _AnsweredCycle:
@@ -36,49 +45,96 @@ _ANSWERED: Any = _AnsweredCycle()
 
 
 class GatedProtocol(HttpToolsProtocol):
-    """One connection, on which requests may be refused without a task.
+    """One connection, on which requests may be refused or answered without a task.
 
-    Answer: what the gate refuses is answered at once, in one piece, if nothing on the connection
-        waits for its own answer; with a request before it under way, it waits for its turn.
-    Keep: the connection stays, and the unread body is dropped as it comes.
+    Refuse: what the gate refuses is answered at once, in one piece, if nothing on the connection
+        waits for its own answer; with a request before it under way, it waits for its turn. The
+        connection stays, and the unread body is dropped as it comes.
+    Classify: of what the express lane is open to, the body is waited for, ``HOLD_S`` at most; then
+        it is begun there, or goes the way of every request.
     Leave: all that needs more than that is left to uvicorn: other versions of HTTP, ends of
         connections, upgrades, clients that ask before they send or do not read their answers.
     """
 
-    def __init__(self, *args: Any, gate: RefusalGate, **kwargs: Any) -> None:
-        """Be told by uvicorn of a connection; ``gate`` is the application's."""
+    def __init__(self, *args: Any, gate: RefusalGate, lane: ExpressLane, **kwargs: Any) -> None:
+        """Be told by uvicorn of a connection; ``gate`` and ``lane`` are the application's."""
         super().__init__(*args, **kwargs)
         self._gate = gate
+        self._lane = lane
         # None of them is what this service sets; whoever sets them has them.
         config = self.config
-        self._may_refuse = not (config.access_log or config.limit_concurrency or config.root_path)
+        self._may_shorten = not (config.access_log or config.limit_concurrency or config.root_path)
+        self._held: list[bytes] | None = None  # the body of a request that is not begun
+        self._hold_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; of a body that is held and not whole, wait for the rest."""
+        super().data_received(data)
+        if self._held is not None and self._hold_timer is None:
+            self._hold_timer = self.loop.call_later(HOLD_S, self._let_go)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Have what is under way end, and be counted."""
+        self._let_go()
+        request = self.cycle
+        super().connection_lost(exc)
+        if isinstance(request, ExpressRequest):
+            self.tasks.discard(cast(Any, request))
+            request.leave()
+
+    def shutdown(self) -> None:
+        """Begin what is held: it is finished as what is under way."""
+        self._let_go()
+        super().shutdown()
 
     def on_headers_complete(self) -> None:
-        """Refuse the request, or begin it."""
-        if self._gate.is_watching(self.loop.time()) and self._is_simple():
+        """Refuse the request, hold it until its body is there, or begin it."""
+        if self._is_simple():
             scope: Any = self.scope
             path, _, query = self.url.partition(b"?")
             scope["method"] = METHOD
             scope["path"] = path.decode("latin-1")
             scope["query_string"] = query
-            response = self._gate.refusal(scope, self.loop.time)
-            if response is not None:
-                self._answer(response)
+            if self._gate.is_watching(self.loop.time()):
+                response = self._gate.refusal(scope, self.loop.time)
+                if response is not None:
+                    self.cycle = _ANSWERED
+                    self._write(response)
+                    return
+            if path == _EXPRESS_PATH and self._lane.is_open_to(self.headers):
+                self._held = []
                 return
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._held.append(body)
+
     def on_message_complete(self) -> None:
-        """End a request; where it was answered long before, begin to wait for the next one."""
+        """Begin what was held; where a request was answered before, begin to wait for the next."""
+        if self._held is not None:
+            body = b"".join(self._held)
+            scope: Any = self.scope
+            request = self._lane.begin(scope, body, self.loop.time, self._finish)
+            if request is not None:
+                self._end_hold()
+                self.cycle = cast(Any, request)
+                self.tasks.add(cast(Any, request))
+                return
+            self._let_go()
         super().on_message_complete()
         # The pieces of a body that came behind the answer have stopped the timer.
         if self.cycle is _ANSWERED and self.timeout_keep_alive_task is None:
             self._wait_for_next()
 
     def _is_simple(self) -> bool:
-        """Whether an answer may be written here and now, and the connection stays."""
+        """Whether an answer may be written without uvicorn, and the connection stays."""
         parser = self.parser
         return (
-            self._may_refuse
+            self._may_shorten
             and (self.cycle is None or self.cycle.response_complete)
             and parser.get_method() == _METHOD
             and b"#" not in self.url
@@ -90,13 +146,40 @@ class GatedProtocol(HttpToolsProtocol):
             and parser.get_http_version() == "1.1"
         )
 
-    def _answer(self, response: Response) -> None:
+    def _let_go(self) -> None:
+        """Have the request that is held, if there is one, go the way of every request."""
+        held = self._held
+        if held is None:
+            return
+        self._end_hold()
+        super().on_headers_complete()
+        for piece in held:
+            super().on_body(piece)
+
+    def _end_hold(self) -> None:
+        self._held = None
+        if self._hold_timer is not None:
+            self._hold_timer.cancel()
+            self._hold_timer = None
+
+    def _finish(self, request: ExpressRequest, response: Response) -> None:
+        """Write the answer of a request that was begun on the express lane."""
+        self.tasks.discard(cast(Any, request))
+        if self.transport.is_closing():
+            return
+        if request.keep_alive:
+            self._write(response)
+        else:
+            response.raw_headers.append((b"connection", b"close"))
+            self._write(response)
+            self.transport.close()
+
+    def _write(self, response: Response) -> None:
         content = [STATUS_LINE[response.status_code]]
         for name, value in (*self.server_state.default_headers, *response.raw_headers):
             content += (name, b": ", value, b"\r\n")
         content += (b"\r\n", bytes(response.body))
         self.transport.write(b"".join(content))
-        self.cycle = _ANSWERED
         self.on_response_complete()
 
     def _wait_for_next(self) -> None:
@@ -106,7 +189,7 @@ class GatedProtocol(HttpToolsProtocol):
             )
 
 
-def gated(gate: RefusalGate) -> type[asyncio.Protocol]:
+def gated(gate: RefusalGate, lane: ExpressLane) -> type[asyncio.Protocol]:
     """Return what uvicorn makes its connections with (``http`` of its ``Config``)."""
     # It asks for a class, and calls it: any callable will do.
-    return cast(type[asyncio.Protocol], partial(GatedProtocol, gate=gate))
+    return cast(type[asyncio.Protocol], partial(GatedProtocol, gate=gate, lane=lane))

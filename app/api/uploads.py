@@ -60,12 +60,29 @@ async def read_image(request: Request, policy: RequestPolicy, deadline_s: float)
     head = _read_head(request.scope)
     if head.content_type == _MULTIPART:
         return await _within(deadline_s, _read_single(request.receive, head, policy))
-    if head.content_type not in _RAW_TYPES and not head.content_type.startswith("image/"):
+    if not _is_image_type(head.content_type):
         raise UnsupportedFormatError(
             f"Content-Type is {head.content_type!r}; send {_MULTIPART} with the part 'file', "
             "or the image itself as image/* or application/octet-stream."
         )
     return await _within(deadline_s, _read_raw(request.receive, head, policy.max_upload_bytes))
+
+
+def plain_image(scope: Scope, body: bytes, policy: RequestPolicy) -> bytes | None:
+    """Return the one image of a body that has come, where it plainly is one; as ``read_image``.
+
+    None where reading it takes more than that, or would end in an error.
+    """
+    try:
+        head = _read_head(scope)
+    except UnsupportedFormatError:
+        return None
+    content: bytes | None = body
+    if head.content_type == _MULTIPART:
+        content = single_part(body, head.boundary, _SINGLE_PART) if head.boundary else None
+    elif not _is_image_type(head.content_type):
+        return None
+    return content if content and len(content) <= policy.max_upload_bytes else None
 
 
 async def read_images(request: Request, policy: RequestPolicy, deadline_s: float) -> list[Upload]:
@@ -92,6 +109,10 @@ def announced_bytes(request: Request) -> int:
         if name == b"content-length":
             return int(value)  # digits: the server has read it before
     return 0
+
+
+def _is_image_type(content_type: str) -> bool:
+    return content_type in _RAW_TYPES or content_type.startswith("image/")
 
 
 async def _within(deadline_s: float, reading: Coroutine[None, None, T]) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from app.batching.admission import HOPELESS_SHARE, Backlog
@@ -64,7 +64,10 @@ class Dispatcher:
         self._name = name
         self._loop: asyncio.AbstractEventLoop  # these two are set by start(),
         self._timer: MomentTimer  # before anything can be accepted
-        members = servable.members if isinstance(servable, ServableGroup) else (servable,)
+        members: Sequence[Servable] = (servable,)
+        self._joins_at = 1
+        if isinstance(servable, ServableGroup):
+            members, self._joins_at = servable.members, servable.joins_at
         thread = f"device {name}".rstrip()
         self._lanes = [
             DeviceLane(
@@ -159,7 +162,7 @@ class Dispatcher:
                 self.delivery.interactive_at_s = now_s
         # A turn later, not here: images whose decoding ended in one turn go in one batch, and
         # the first of them does not travel alone while the others wait for a whole execution.
-        if not self._is_pump_due and next_lane(self._lanes) is not None:
+        if not self._is_pump_due and self._next_lane() is not None:
             self._is_pump_due = True
             self._loop.call_soon(self._guarded, self._pump)
         self._reporter.queue_size_changed(len(self.queue))
@@ -221,14 +224,14 @@ class Dispatcher:
         now_s = self._clock() if now_s is None else now_s
         waiting = len(self.queue)
         all_expired: list[BatchTask] = []
-        while (lane := next_lane(self._lanes)) and self._may_close(now_s, lane):
+        while (lane := self._next_lane()) and self._may_close(now_s, lane):
             batch, expired = self._take(lane, now_s)
             all_expired += expired
             if batch:
                 lane.submit(batch, now_s)
         self._timer.set(
             self.policy.closes_at_s(self.queue.oldest_enqueued_at_s)
-            if self.queue and any(lane.is_free for lane in self._lanes)
+            if self.queue and lane is not None and lane.is_free
             else None
         )
         for task in all_expired:
@@ -238,6 +241,11 @@ class Dispatcher:
             )
         if len(self.queue) != waiting:
             self._reporter.queue_size_changed(len(self.queue))
+
+    def _next_lane(self) -> DeviceLane | None:
+        # A batch of the largest size is never too small, however large a group wants them.
+        joins_at = min(self._joins_at, self.policy.max_batch_size)
+        return next_lane(self._lanes, len(self.queue), joins_at)
 
     def _take(self, lane: DeviceLane, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
         """Take the next batch for a device, without those who would expire in its execution."""
@@ -293,6 +301,7 @@ class Dispatcher:
         lane.batches.clear()
         for task in tasks:
             task.answer(self._death_error(error))
+        self._pump()  # what waited for it to end
         self._settle()
 
     def _on_outcome(self, lane: DeviceLane, outcome: BatchOutcome) -> None:

@@ -115,13 +115,17 @@ LaneReport: TypeAlias = Callable[[DeviceLane, BatchOutcome | DeviceStopped], obj
 """What a lane's thread calls."""
 
 
-def next_lane(lanes: list[DeviceLane]) -> DeviceLane | None:
+def next_lane(lanes: list[DeviceLane], waiting: int = 1, joins_at: int = 1) -> DeviceLane | None:
     """Return where the next batch goes: to a free device, else behind what has run longest.
 
-    None where every device has all that it may be handed.
+    Of several free ones to the first: the thread and the device that were used last are warm.
+
+    None where every device has all that it may be handed. While one works, others count as free
+    only for ``joins_at`` images or more.
     """
+    may_join = waiting >= joins_at or not any(lane.batches for lane in lanes)
     return min(
-        (lane for lane in lanes if lane.has_room),
-        key=lambda lane: (len(lane.batches), lane.since_s),
+        (lane for lane in lanes if lane.has_room and (may_join or lane.batches)),
+        key=lambda lane: (len(lane.batches), lane.since_s if lane.batches else 0.0),
         default=None,
     )

@@ -1,4 +1,4 @@
-"""Scores to ranked labels."""
+"""Scores to ranked labels, and to the answer of an image."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.inference.records import Prediction
-from app.types import ScoreArray
+from app.batching.task import TaskResult
+from app.inference.live import LiveServable
+from app.inference.records import Classification, ImageInfo, Prediction, StageTiming
+from app.inference.shared_task import Reuse
+from app.types import DecodedImage, ScoreArray
 
 
 def rank(scores: ScoreArray, classes: Sequence[str], top_k: int) -> tuple[Prediction, ...]:
@@ -21,3 +24,30 @@ def rank(scores: ScoreArray, classes: Sequence[str], top_k: int) -> tuple[Predic
     order = np.argsort(-scores, kind="stable")[:top_k]
     ranked = zip(order.tolist(), scores[order].tolist(), strict=True)
     return tuple([Prediction(classes[index], index, score) for index, score in ranked])
+
+
+def classification(
+    live: LiveServable,
+    result: TaskResult,
+    image: DecodedImage,
+    decode_s: float,
+    top_k: int,
+    reuse: Reuse | None = None,
+) -> Classification:
+    """Return the answer for an image that was executed.
+
+    Args:
+        live: Who answered.
+        result: What the batcher gave.
+        image: What was executed.
+        decode_s: What its decoding took.
+        top_k: 1..K.
+        reuse: How it came to its scores; None where nothing is reused.
+    """
+    return Classification(
+        rank(result.scores, live.manifest.classes, top_k),
+        ImageInfo(image.format, image.width, image.height, image.mode),
+        StageTiming(decode_s, result.queue_delay_s, result.execution_s, result.batch_size),
+        image.pixels,
+        reuse,
+    )

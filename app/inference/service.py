@@ -10,27 +10,21 @@ from dataclasses import replace
 from time import perf_counter
 
 from app.errors import (
-    BatcherStoppedError,
     ClientFaultError,
-    DeadlineExceededError,
     ExecutionError,
     ImageTooLargeError,
     InvalidRequestError,
     QueueFullError,
-    ServableNotReadyError,
     ServingError,
 )
 from app.imaging.decoder import ImagingPolicy, decode_image
+from app.inference.counting import count_all, count_ok, late, outcome_of
 from app.inference.deadline import Deadline
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
-from app.inference.ranking import rank
-from app.inference.records import (
-    Classification,
-    ClassifyOptions,
-    ImageInfo,
-    StageTiming,
-)
+from app.inference.quick import OnEnd, QuickImage
+from app.inference.ranking import classification
+from app.inference.records import Classification, ClassifyOptions
 from app.inference.shared_task import ImageTask, SharedTask
 from app.metrics import Metrics
 from app.types import DecodedImage, InputSpec
@@ -44,6 +38,9 @@ _QUICK_PIXELS = 128 * 128
 _QUICK_IMAGES = 4
 # What a form adds to each file, at most in practice: its boundary, headers and file name.
 _FORM_BYTES = 1024
+
+QUICK_UPLOAD_BYTES = _QUICK_BYTES + _FORM_BYTES
+"""Bodies up to this length may hold an image that ``begin`` takes."""
 
 
 class InferenceService:
@@ -107,6 +104,36 @@ class InferenceService:
         image, _ = await self._decode(live, upload, may_be_quick=False)
         return image
 
+    def begin(
+        self, live: LiveServable, upload: bytes, options: ClassifyOptions, on_end: OnEnd
+    ) -> QuickImage | None:
+        """Decode and queue one small image here and now, as ``classify`` would, without a task.
+
+        Args:
+            live: Who classifies.
+            upload: The encoded image.
+            options: How.
+            on_end: Is told how it ended.
+
+        Returns:
+            None where that cannot be, or where the answer would be an error: nothing has happened
+            or been counted then, and ``classify`` finds out again what is to be done.
+        """
+        if live.reuse is not None or not upload:
+            return None
+        try:
+            decoded = self._decode_quickly(live, upload)
+            if decoded is None:
+                return None
+            image, seconds = decoded
+            task = live.batcher.schedule(
+                image.pixels, deadline_s=options.deadline_s, priority=options.priority
+            )
+        except ServingError:
+            return None
+        self._metrics.image_decoded(image.format, seconds)
+        return QuickImage(live, task, image, seconds, options, on_end)
+
     async def classify(
         self, live: LiveServable, upload: bytes, options: ClassifyOptions
     ) -> Classification:
@@ -127,11 +154,11 @@ class InferenceService:
                 )
                 answer = await _answer(live, task, image, decode_s, options.top_k)
         except TimeoutError:
-            raise _late(live, 1) from None
+            raise late(live, 1) from None
         except BaseException as failure:
             live.metrics.image_ended(outcome_of(failure))
             raise
-        _count_ok(live, answer)
+        count_ok(live, answer)
         return answer
 
     async def classify_many(
@@ -151,15 +178,15 @@ class InferenceService:
             with Deadline(options.deadline_s):
                 outcomes = await self._classify_all(live, uploads, options)
         except TimeoutError:
-            raise _late(live, len(uploads)) from None
+            raise late(live, len(uploads)) from None
         except BaseException as failure:
-            _count_all(live, len(uploads), failure)
+            count_all(live, len(uploads), failure)
             raise
         for outcome in outcomes:
             if isinstance(outcome, ServingError):
                 live.metrics.image_ended(outcome_of(outcome))
             else:
-                _count_ok(live, outcome)
+                count_ok(live, outcome)
         return outcomes
 
     async def _classify_all(
@@ -232,14 +259,8 @@ async def _answer(
     live: LiveServable, task: ImageTask, image: DecodedImage, decode_s: float, top_k: int
 ) -> Classification:
     result = await task.result()
-    predictions = rank(result.scores, live.manifest.classes, top_k)
-    return Classification(
-        predictions,
-        ImageInfo(image.format, image.width, image.height, image.mode),
-        StageTiming(decode_s, result.queue_delay_s, result.execution_s, result.batch_size),
-        image.pixels,
-        task.reuse if isinstance(task, SharedTask) else None,
-    )
+    reuse = task.reuse if isinstance(task, SharedTask) else None
+    return classification(live, result, image, decode_s, top_k, reuse)
 
 
 async def _answer_entry(
@@ -253,40 +274,3 @@ async def _answer_entry(
 
 def _is_large(spec: InputSpec) -> bool:
     return spec.height * spec.width > _QUICK_PIXELS
-
-
-def _late(live: LiveServable, images: int) -> DeadlineExceededError:
-    """Count images and return their error: a frame that keeps what it raises is a cycle."""
-    error = DeadlineExceededError("The deadline passed before the answer was there.")
-    _count_all(live, images, error)
-    return error
-
-
-# ---- counting ---------------------------------------------------------------------------------
-
-_OUTCOMES: tuple[tuple[type[BaseException], str], ...] = (
-    (ClientFaultError, "invalid"),
-    (QueueFullError, "queue_full"),
-    (DeadlineExceededError, "deadline"),
-    (BatcherStoppedError, "not_ready"),
-    (ServableNotReadyError, "not_ready"),
-    (asyncio.CancelledError, "cancelled"),
-)
-
-
-def outcome_of(error: BaseException) -> str:
-    """Return the ``outcome`` label of ``images_total`` for an error."""
-    return next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "execution_failed")
-
-
-def _count_all(live: LiveServable, images: int, error: BaseException) -> None:
-    for _ in range(images):
-        live.metrics.image_ended(outcome_of(error))
-
-
-def _count_ok(live: LiveServable, answer: Classification) -> None:
-    best = answer.predictions[0]
-    live.metrics.image_ended("ok")
-    live.metrics.image_predicted(best.class_id, best.score)
-    if live.window is not None:
-        live.window.observe(best.class_id, best.score, answer.pixels)

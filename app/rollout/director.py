@@ -15,9 +15,12 @@ from app.errors import (
     ServingError,
     TooLateError,
 )
+from app.inference.counting import outcome_of
 from app.inference.live import LiveServable
+from app.inference.quick import OnEnd as OnImageEnd
+from app.inference.quick import QuickImage
 from app.inference.records import Classification, ClassifyOptions
-from app.inference.service import InferenceService, outcome_of
+from app.inference.service import InferenceService
 from app.registry.catalog import ModelCatalog
 from app.registry.rollout_plan import CanaryPlan
 from app.registry.version_table import STABLE
@@ -180,6 +183,25 @@ class TrafficDirector:
             raise refusal
         finally:
             del refusal  # a frame that keeps what it raised is a cycle: thousands a second
+
+    def begin(
+        self, choice: Choice, upload: bytes, options: ClassifyOptions, on_end: OnImageEnd
+    ) -> QuickImage | None:
+        """Begin to classify one image, as ``InferenceService.begin`` does.
+
+        Returns:
+            None also where a canary compares: somebody else may have to answer then.
+        """
+        if choice.canary is not None:
+            return None
+        live = choice.live
+
+        def end(answer: Classification | ServingError) -> None:
+            if isinstance(answer, Classification):
+                self._shadows.offer(live, upload, answer)
+            on_end(answer)
+
+        return self._service.begin(live, upload, options, end)
 
     async def classify(
         self, choice: Choice, upload: bytes, options: ClassifyOptions

@@ -32,11 +32,12 @@ def load_servable(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Ser
 
 def _load_openvino(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
     from app.runtime.openvino_engine import OpenVinoServable
+    from app.runtime.openvino_streams import JOINS_AT, STREAMS, StreamGroup
 
     settle_imports()
     if policy.precision not in ("float32", "bfloat16"):
         raise ValueError(f"the openvino engine has no precision {policy.precision}")
-    return OpenVinoServable(
+    network = OpenVinoServable(
         folder / OPENVINO_MODEL,
         manifest.input.spec,
         len(manifest.classes),
@@ -44,6 +45,8 @@ def _load_openvino(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Se
         policy.precision,
         threads=policy.threads,
     )
+    can_share = network.cores >= STREAMS and policy.allowed_batch_sizes[-1] >= JOINS_AT
+    return StreamGroup(network) if can_share else network
 
 
 def _load_tensorflow(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:

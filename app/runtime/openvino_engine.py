@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +21,10 @@ _HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 class OpenVinoServable:
     """One network, compiled once for any number of images.
 
-    One stream with all cores: a batch is executed as fast as it can be, which is what a batcher
-    with one batch at a time asks for. Several streams, each with a share of the cores, gave half
-    of the images per second (``benchmarks/README.md``). A network compiled for each allowed size
-    is not faster than one with an open batch axis, and needs twice the memory.
+    One stream with all cores: a batch is executed as fast as it can be, which is what a lone image
+    asks for; ``StreamGroup`` adds streams that share the cores. A network compiled for each allowed
+    size is not faster than one with an open batch axis, and needs twice the memory
+    (``benchmarks/README.md``).
     """
 
     def __init__(
@@ -54,47 +54,76 @@ class OpenVinoServable:
         """
         self._allowed_batch_sizes = tuple(allowed_batch_sizes)
         self._spec = spec
-        core = ov.Core()
+        self._core = ov.Core()
+        self._properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+        if threads:
+            self._properties["INFERENCE_NUM_THREADS"] = threads
         try:
-            network = core.read_model(path)
-            _check(network, spec, classes)
-            compiled = core.compile_model(
-                network,
-                "CPU",
-                {
-                    "PERFORMANCE_HINT": "LATENCY",
-                    "NUM_STREAMS": 1,
-                    "INFERENCE_PRECISION_HINT": _HINTS[precision],
-                    **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
-                },
-            )
+            self._network: Any = self._core.read_model(path)
+            _check(self._network, spec, classes)
+            self._compiled: Any = self._compile(NUM_STREAMS=1, PERFORMANCE_HINT="LATENCY")
         except RuntimeError as error:
             first = str(error).strip().splitlines()[-1]
             raise ArtifactError(f"{path.name} cannot be loaded by OpenVINO: {first}") from error
-        self._request: Any = compiled.create_infer_request()
+        self._request = self.create_request()
         self._info = EngineInfo("openvino", precision, "cpu")
+
+    @property
+    def cores(self) -> int:
+        """Cores that one execution takes."""
+        return int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
+
+    def create_request(self) -> Any:
+        """Return what executes a batch on all cores, for one thread at a time."""
+        return self._compiled.create_infer_request()
+
+    def compile_streams(self, count: int) -> list[Any]:
+        """Compile for ``count`` requests at a time, each with its share of the cores.
+
+        Returns:
+            One request for each, for one thread at a time.
+        """
+        compiled = self._compile(
+            NUM_STREAMS=count,
+            INFERENCE_NUM_THREADS=self.cores,
+            PERFORMANCE_HINT="THROUGHPUT",
+            # A stream that is bound to a core waits for it while the event loop is there.
+            ENABLE_CPU_PINNING=False,
+        )
+        return [compiled.create_infer_request() for _ in range(count)]
+
+    def _compile(self, **properties: Any) -> Any:
+        return self._core.compile_model(self._network, "CPU", self._properties | properties)
 
     @property
     def info(self) -> EngineInfo:
         """Engine, precision and device."""
         return self._info
 
+    def padded(self, images: ImageArray) -> ImageArray:
+        """Fill ``(N, H, W, C)`` up to the next allowed size."""
+        return np.ascontiguousarray(pad_to_allowed(images, self._allowed_batch_sizes))
+
     def execute(self, images: ImageArray) -> ScoreArray:
         """Classify ``(N, H, W, C)`` uint8 → ``(N, K)`` float32, rows sum to 1."""
-        batch = np.ascontiguousarray(pad_to_allowed(images, self._allowed_batch_sizes))
-        found = self._request.infer([batch], share_inputs=True, share_outputs=True)
-        # The request's own memory is written to again by the next batch.
-        scores: ScoreArray = np.array(found[0][: len(images)], np.float32)
-        return scores
+        return scores_of(self._request, self.padded(images), len(images))
 
-    def warm_up(self) -> None:
-        """Execute every allowed batch size once."""
+    def warm_up(self, execute: Callable[[ImageArray], object] | None = None) -> None:
+        """Execute every allowed batch size once; by ``execute``, if it is given."""
         for size in self._allowed_batch_sizes:
-            self.execute(np.zeros((size, *self._spec.shape), np.uint8))
+            (execute or self.execute)(np.zeros((size, *self._spec.shape), np.uint8))
 
     def close(self) -> None:
         """Drop the network and its weights."""
-        self._request = None
+        self._request = self._compiled = self._network = None
+
+
+def scores_of(request: Any, batch: ImageArray, count: int) -> ScoreArray:
+    """Execute ``batch`` and return the rows of its first ``count`` images, ``(count, K)``."""
+    found = request.infer([batch], share_inputs=True, share_outputs=True)
+    # The request's own memory is written to again by the next batch.
+    scores: ScoreArray = np.array(found[0][:count], np.float32)
+    return scores
 
 
 def _check(network: ov.Model, spec: InputSpec, classes: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.artifacts.layout import OPENVINO_MODEL, SAMPLES
@@ -85,8 +85,11 @@ def _prepare(
         servable.warm_up()
         report(ServableState.TESTING)
         largest = choice.allowed_batch_sizes[-1]
-        members = servable.members if isinstance(servable, ServableGroup) else (servable,)
-        results = [run_self_test(one, samples, manifest.self_test, largest) for one in members]
+        parts: Sequence[Servable] = (servable,)
+        if isinstance(servable, ServableGroup):
+            # Where the members share a device, the whole of it is a way of its own.
+            parts = servable.members if servable.joins_at == 1 else (servable, *servable.members)
+        results = [run_self_test(one, samples, manifest.self_test, largest) for one in parts]
         undo.pop_all()
     give_back()
     return servable, max(results, key=lambda result: result.max_deviation)

@@ -14,6 +14,8 @@ class DeviceGroup:
     A batcher executes on the members, all at once. Called as one servable, the first one answers.
     """
 
+    joins_at: int = 1
+
     def __init__(self, members: Sequence[Servable]) -> None:
         """Own ``members``, at least one."""
         self.members = tuple(members)

@@ -66,7 +66,9 @@ def listening(store: Path, **settings: Any) -> Iterator[LiveServer]:
         await app(scope, receive, send)
 
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(noted, http=gated(app.state.gate), log_config=None, access_log=False)
+    config = uvicorn.Config(
+        noted, http=gated(app.state.gate, app.state.lane), log_config=None, access_log=False
+    )
     server = _TellingServer(config, lifecycle)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
