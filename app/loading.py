@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,16 +23,13 @@ from app.types import Servable, ServableState
 
 logger = logging.getLogger(__name__)
 
-_NICENESS = 10
-"""Half of the way to the lowest priority: on two cores that are busy with requests, p99 during
-swaps is an eighth lower with it (``benchmarks/README.md``)."""
-
 
 class ServableLoader:
     """Brings one version from its folder to a running batcher, and back.
 
-    Everything that takes long runs in a thread of its own, of lower priority where the system has
-    that for threads: the event loop goes on serving.
+    Everything that takes long runs in a thread of its own: the event loop goes on serving. It has
+    the priority of all others: engines make their threads while they load, and threads take over
+    the priority of who makes them; they would execute behind whatever else the machine does.
     """
 
     def __init__(
@@ -60,7 +54,7 @@ class ServableLoader:
             reuse: Keeps each version from computing anything twice, where that is asked for.
         """
         self.cut_off_images = 0
-        self._thread = ThreadPoolExecutor(1, "load", initializer=_step_back)
+        self._thread = ThreadPoolExecutor(1, "load")
         self._load = load
         self._engine_policy = engine_policy
         self._batch_policy = batch_policy
@@ -168,10 +162,3 @@ class ServableLoader:
             window=self._drift.open(stored.id, manifest),
             reuse=self._reuse.open(stored.id, batcher),
         )
-
-
-def _step_back() -> None:
-    """Let the threads that serve go before this one. Linux alone has priorities of threads."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

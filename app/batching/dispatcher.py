@@ -249,7 +249,7 @@ class Dispatcher:
 
     def _take(self, lane: DeviceLane, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
         """Take the next batch for a device, without those who would expire in its execution."""
-        size = self.policy.size_to_take(len(self.queue))
+        size = self.policy.size_to_take(self._share_of(len(self.queue)))
         ends_in_s = 0.0
         if self.execution_time.is_known:
             ends_in_s = self._free_in_s(lane, now_s) + self._expected_s(size)
@@ -261,6 +261,16 @@ class Dispatcher:
             chosen = set(batch)
             late = [task for task in late if task not in chosen]
         return batch, late
+
+    def _share_of(self, waiting: int) -> int:
+        """Return how many of those who wait one device should leave to no other.
+
+        Where devices share one, each takes its part: who is executed on a share of it waits for as
+        many images, and the other one finds enough to join. Full batches wait anyway.
+        """
+        if self._joins_at == 1 or waiting >= self.policy.max_batch_size:
+            return waiting
+        return min(waiting, max(self._joins_at, -(-waiting // max(1, self.devices))))
 
     def _may_close(self, now_s: float, lane: DeviceLane) -> bool:
         return self.policy.may_close(
