@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
+from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +17,10 @@ from app.api.admission import BATCH_PATH, PATH, choose, refuse_early
 from app.api.middleware import announces_much
 from app.api.problems import error_response
 from app.api.record import STATE_KEY, RequestRecord, request_id_of
+from app.api.refusal_log import REFUSED_CODE
 from app.errors import QueueFullError
+from app.inference.live import LiveServable
+from app.inference.service import QUICK_UPLOAD_BYTES
 from app.lifecycle import Lifecycle
 from app.types import Clock, ServableId
 
@@ -27,6 +31,39 @@ WATCH_S = 1.0
 between two refusals; in a second without any, looking would be in vain for all."""
 
 _IS_ONE = {PATH: True, BATCH_PATH: False}
+
+
+_Wishes: TypeAlias = tuple[str, bytes, bytes | None]
+"""Path, query and key of a request."""
+
+
+class _Refused:
+    """One request that was refused, as a pattern for those that wish the same in the same turn."""
+
+    __slots__ = ("_body", "_headers", "_status", "by", "live")
+
+    def __init__(self, live: LiveServable, record: RequestRecord, response: Response) -> None:
+        self.live = live
+        self.by = record.by
+        self._status = response.status_code
+        self._headers = [header for header in response.raw_headers if header[0] != b"x-request-id"]
+        # Made here, so that it has nothing to be escaped, and stands where it belongs only.
+        self._body = bytes(response.body).split(record.request_id.encode("ascii"))
+
+    def response_to(self, request_id: str) -> Response:
+        id_bytes = request_id.encode("ascii")  # as long as the first one: the length stays
+        response = _Ready()
+        response.status_code = self._status
+        response.body = id_bytes.join(self._body)
+        response.raw_headers = [*self._headers, (b"x-request-id", id_bytes)]
+        return response
+
+
+class _Ready(Response):
+    """A response whose parts are given to it."""
+
+    def __init__(self) -> None:
+        """Be filled by whoever makes it."""
 
 
 class RefusalGate:
@@ -52,6 +89,9 @@ class RefusalGate:
         # Images of requests that passed in this turn of the event loop, by version: their tasks
         # have not run yet. Of a hundred heads that are read in one turn, all would pass otherwise.
         self._passed: dict[ServableId, int] = {}
+        # Who was refused in this turn, by what the decision hangs on.
+        self._refused: dict[_Wishes, _Refused] = {}
+        self._is_end_due = False
 
     def is_watching(self, now_s: float) -> bool:
         """Whether somebody was refused within ``WATCH_S``; ``now_s`` is the event loop's time."""
@@ -70,6 +110,9 @@ class RefusalGate:
         if is_one is None or scope["method"] != METHOD or not _is_plain(headers):
             return None
         record = RequestRecord(request_id_of(headers), perf_counter(), clock())
+        wishes = _wishes_of(path, scope["query_string"], headers)
+        if wishes in self._refused:
+            return self._answer_as(self._refused[wishes], record, path)
         scope["state"][STATE_KEY] = record
         scope["app"] = self._app
         request = Request(scope)
@@ -81,7 +124,10 @@ class RefusalGate:
                 refuse_early(self._lifecycle, choice, options, request, is_one=is_one, ahead=ahead)
                 self._note_passed(choice.live.id)
         except QueueFullError as error:
-            return self._answer(scope, record, error)
+            response = self._answer(scope, record, error)
+            if wishes is not None and choice.canary is None:
+                self._keep(wishes, _Refused(choice.live, record, response))
+            return response
         except Exception:  # the other way meets it again, and answers it as it should
             return None
         return None
@@ -92,10 +138,39 @@ class RefusalGate:
             self._passed[version] -= 1
 
     def _note_passed(self, version: ServableId) -> None:
-        if not self._passed:
-            # Called before the tasks that begin in this turn take their places in the queue.
-            asyncio.get_running_loop().call_soon(self._passed.clear)
+        self._end_with_turn()
         self._passed[version] = self._passed.get(version, 0) + 1
+
+    def _keep(self, wishes: _Wishes, refused: _Refused) -> None:
+        self._end_with_turn()
+        self._refused[wishes] = refused
+
+    def _end_with_turn(self) -> None:
+        """Have what is true for one turn of the event loop forgotten at its end."""
+        if not self._is_end_due:
+            self._is_end_due = True
+            # Called before the tasks that begin in this turn take their places in the queue.
+            asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._is_end_due = False
+        self._passed.clear()
+        self._refused.clear()
+
+    def _answer_as(self, refused: _Refused, record: RequestRecord, path: str) -> Response:
+        """Refuse a request for the reason that another one was refused for in this turn.
+
+        No place becomes free within a turn; who comes later has a later deadline by less than the
+        turn takes.
+        """
+        self._accounts.begin()
+        record.servable = refused.live.id
+        record.by = refused.by
+        record.error_code = REFUSED_CODE
+        refused.live.metrics.image_ended("queue_full")
+        response = refused.response_to(record.request_id)
+        self._accounts.end(record, path, METHOD, response.status_code)
+        return response
 
     def _answer(self, scope: Scope, record: RequestRecord, error: QueueFullError) -> Response:
         self._accounts.begin()
@@ -108,3 +183,17 @@ class RefusalGate:
 def _is_plain(headers: list[tuple[bytes, bytes]]) -> bool:
     # Browsers name the origin of a page; what its answer needs beside, the layer for it adds.
     return not announces_much(headers) and not any(name == b"origin" for name, _ in headers)
+
+
+def _wishes_of(path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> _Wishes | None:
+    """Return all that a refusal hangs on; None where it hangs on more."""
+    key: bytes | None = None
+    for name, value in headers:
+        if name == b"authorization":
+            key = value if key is None else b""
+        elif name == b"content-length":
+            if int(value) > QUICK_UPLOAD_BYTES:
+                return None  # its decoding may have to wait
+        elif name == b"x-request-id":
+            return None  # stands in the answer, escaped
+    return None if key == b"" else (path, query, key)
