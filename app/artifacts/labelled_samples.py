@@ -142,10 +142,17 @@ def _class_names(names: NDArray[Any]) -> tuple[str, ...]:
         raise ArtifactError(
             f"classes are {names.dtype} of shape {names.shape}, must be strings (K,)"
         )
+    # numpy keeps four bytes per character, and breaks on those that are none.
+    is_little = np.dtype(names.dtype.newbyteorder("<")) == names.dtype
+    encoding = "utf-32-le" if is_little else "utf-32-be"
+    raw, length = names.tobytes(), names.dtype.itemsize
     try:
-        return tuple(map(str, names.tolist()))
-    except ValueError as error:  # damaged: no characters
-        raise ArtifactError(f"classes are no text: {error}") from error
+        return tuple(
+            raw[place * length : (place + 1) * length].decode(encoding).rstrip("\0")
+            for place in range(len(names))
+        )
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"classes are no text: {error.reason}") from error
 
 
 @contextlib.contextmanager

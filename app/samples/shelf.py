@@ -84,9 +84,9 @@ class SampleShelf:
         """
         kept = self._kept.pop(place, None)
         if kept is None or not _is_known(kept, sha256):
-            look = _look(path)
+            look, fault = _look(path)
             if kept is None or (kept.path, kept.sha256, kept.look) != (path, sha256, look):
-                kept = _Kept(path, sha256, look, *_read(path, read))
+                kept = _Kept(path, sha256, look, *_read(path, read, fault))
         self._kept[place] = kept
         self._make_room()
         if kept.fault is not None:
@@ -102,30 +102,34 @@ def _is_known(kept: _Kept, sha256: str | None) -> bool:
     return sha256 is not None and kept.sha256 == sha256 and kept.fault is None
 
 
-def _look(path: Path) -> Hashable:
+def _look(path: Path) -> tuple[Hashable, str | None]:
+    """Return how a file looks, and why it cannot be read where that shows already."""
     try:
         status = path.stat()
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ArtifactError(f"{path.name} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-        raise ArtifactError(f"{path.name} is no regular file")
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        return error.errno, f"{path.name} cannot be read: {error.strerror}"
+    is_file = stat.S_ISREG(status.st_mode)
+    look = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return (
+        look,
+        None if is_file else f"{path.name} is no regular file",
+    )  # a pipe would be waited for
 
 
-def _read(path: Path, read: Read) -> tuple[LabelledSamples | None, str | None]:
-    """Return what the file holds, and why it cannot be read; one of them is None."""
+def _read(path: Path, read: Read, fault: str | None) -> tuple[LabelledSamples | None, str | None]:
+    """Return what the file holds, and why it cannot be read, which may be known; log both."""
+    content = None
     try:
-        content = read(path)
+        content = None if fault else read(path)
     except ArtifactError as error:
         fault = str(error)
     except OSError as error:
         fault = f"{path.name} cannot be read: {error.strerror}"
-    else:
-        if content is not None:
-            fields = {"file": str(path), "samples": len(content), "bytes": content.size_bytes}
-            logger.info("samples read", extra=fields)
-        return content, None
-    logger.error("samples not read", extra={"file": str(path), "reason": fault})
-    return None, fault
+    if fault is not None:
+        logger.error("samples not read", extra={"file": str(path), "reason": fault})
+    elif content is not None:
+        fields = {"file": str(path), "samples": len(content), "bytes": content.size_bytes}
+        logger.info("samples read", extra=fields)
+    return content, fault
