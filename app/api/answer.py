@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
+from app.api.entries import image_entry, prediction_entries, timing_entry
 from app.api.record import RequestRecord
-from app.api.schemas import ClassifyResponse, ImageEntry, PredictionEntry, TimingEntry
-from app.inference.records import Classification, StageTiming
+from app.api.schemas import ClassifyResponse, TimingEntry
+from app.inference.records import Classification
 from app.inference.shared_task import Reuse
 from app.types import ServableId
 
@@ -73,30 +74,3 @@ def answer_response(
     )
     stages = server_timing(timing, timing.total_ms)
     return AnswerResponse(_WRITE_ANSWER(body), stages, answer.reuse)
-
-
-def prediction_entries(answer: Classification) -> list[PredictionEntry]:
-    """Write the ranked labels."""
-    return [PredictionEntry(*found) for found in answer.predictions]
-
-
-def image_entry(answer: Classification) -> ImageEntry:
-    """Write what the upload was."""
-    image = answer.image
-    return ImageEntry(image.format, image.width, image.height, image.mode)
-
-
-def timing_entry(timing: StageTiming, total_s: float) -> TimingEntry:
-    """Write where the time went; ``total_s`` is from the request's arrival until now."""
-    return TimingEntry(
-        decode_ms=milliseconds(timing.decode_s),
-        queue_ms=milliseconds(timing.queue_s),
-        execute_ms=milliseconds(timing.execute_s),
-        total_ms=milliseconds(total_s),
-        batch_size=timing.batch_size,
-    )
-
-
-def milliseconds(seconds: float) -> float:
-    """Return a duration as it is shown: in ms, to the microsecond."""
-    return round(seconds * 1000, 3)

@@ -11,18 +11,11 @@ from starlette.responses import Response
 from app.access.caller import Scope
 from app.api.access import require
 from app.api.admission import BATCH_PATH, PATH, admit
-from app.api.answer import (
-    AnswerResponse,
-    answer_response,
-    image_entry,
-    milliseconds,
-    prediction_entries,
-    server_timing,
-    timing_entry,
-)
+from app.api.answer import AnswerResponse, answer_response, server_timing
 from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
 from app.api.disconnect import CancelOnDisconnect
+from app.api.entries import image_entry, in_ms, prediction_entries, timing_entry
 from app.api.multipart import Upload
 from app.api.openapi import (
     ACCESS_CODES,
@@ -137,7 +130,7 @@ async def classify_batch(request: Request) -> Response:
         results=_entries(uploads, answers, total_s),
     )
     reuse = least_reuse(answer.reuse for answer in good)
-    stages = server_timing(timing, milliseconds(total_s))
+    stages = server_timing(timing, in_ms(total_s))
     return AnswerResponse(body.model_dump_json().encode(), stages, reuse)
 
 

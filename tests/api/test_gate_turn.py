@@ -21,16 +21,18 @@ async def test_who_is_refused_in_the_turn_of_another_gets_an_answer_of_its_own(
         named = gate.refusal(scope_of(x_request_id='"mine"'), now)
         assert other is not None
         assert named is not None
-        assert json.loads(named.body)["request_id"] == '"mine"'
+        assert json.loads(bytes(named.body))["request_id"] == '"mine"'
         ids = set()
         for answer in answers:
             assert answer is not None
-            document = json.loads(answer.body)
+            document = json.loads(bytes(answer.body))
             ids.add(document["request_id"])
             headers = dict(answer.raw_headers)
             assert headers[b"x-request-id"] == document["request_id"].encode()
             assert headers[b"content-length"] == str(len(answer.body)).encode()
-            assert document | {"request_id": ""} == json.loads(named.body) | {"request_id": ""}
+            assert document | {"request_id": ""} == json.loads(bytes(named.body)) | {
+                "request_id": ""
+            }
         assert len(ids) == len(answers)
         assert refusals(world) == 5
         assert world.count("requests_total", route=ROUTE, method="POST", code="429") == 5
