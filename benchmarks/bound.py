@@ -3,7 +3,8 @@
     python -m benchmarks.bound --version models/cifar10/4 --pictures DIR
 
 The same decoder and the same engine as in the server; threads decode the next batches while one
-executes. Several ways of batching are tried in turn, the best counts. Prints images/s as JSON, or,
+executes, or while two do, where the engine shares the processor so. Several ways of batching are
+tried in turn, the best counts. Prints images/s as JSON, or,
 with ``--labels``, the best label of each picture.
 """
 
@@ -15,9 +16,10 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -29,12 +31,12 @@ from app.runtime.choices import engine_choices
 from app.runtime.host import ThisHost
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
-from app.types import ImageArray, Servable
+from app.types import ImageArray, Servable, ServableGroup
 
 BATCHES = (32, 64)
 DECODERS = (1, 2)
 _AHEAD = 2
-"""Batches being decoded while one executes: enough that execution never waits, if it can be."""
+"""Batches decoded ahead of those that execute: enough that none of them waits, if it can be."""
 
 
 def load(folder: Path, engine: str, precision: str) -> tuple[Manifest, Servable]:
@@ -55,27 +57,37 @@ def decoded(files: list[bytes], manifest: Manifest) -> ImageArray:
 
 
 def images_per_s(
-    servable: Servable, manifest: Manifest, files: list[bytes], batch: int, decoders: int, s: float
+    executors: Sequence[Servable],
+    manifest: Manifest,
+    files: list[bytes],
+    batch: int,
+    decoders: int,
+    s: float,
 ) -> float:
-    """Decode and execute for ``s`` seconds."""
+    """Decode and execute for ``s`` seconds, on all ``executors`` at a time."""
     source: Iterator[bytes] = itertools.cycle(files)
-    with ThreadPoolExecutor(decoders) as pool:
+    lock = Lock()
+    with ThreadPoolExecutor(decoders) as pool, ThreadPoolExecutor(len(executors)) as devices:
         waiting: deque[Future[ImageArray]] = deque()
 
-        def refill() -> None:
-            while len(waiting) < _AHEAD:
-                waiting.append(
-                    pool.submit(decoded, list(itertools.islice(source, batch)), manifest)
-                )
+        def take() -> ImageArray:
+            with lock:
+                while len(waiting) < _AHEAD + len(executors):
+                    waiting.append(
+                        pool.submit(decoded, list(itertools.islice(source, batch)), manifest)
+                    )
+                oldest = waiting.popleft()
+            return oldest.result()
 
-        refill()
-        count, began = 0, time.perf_counter()
-        while time.perf_counter() - began < s:
-            images = waiting.popleft().result()
-            refill()
-            servable.execute(images)
-            count += batch
-        return count / (time.perf_counter() - began)
+        def execute(servable: Servable) -> int:
+            count = 0
+            while time.perf_counter() - began < s:
+                servable.execute(take())
+                count += batch
+            return count
+
+        began = time.perf_counter()
+        return sum(devices.map(execute, executors)) / (time.perf_counter() - began)
 
 
 def main() -> None:
@@ -97,12 +109,14 @@ def main() -> None:
             scores = np.concatenate([scores, more])
         print(json.dumps([manifest.classes[k] for k in scores.argmax(axis=1)]))
         return
-    ways = list(itertools.product(BATCHES, DECODERS))
+    groups: list[Sequence[Servable]] = [(servable,)]
+    if isinstance(servable, ServableGroup):
+        groups.append(servable.members)
     found = {
-        f"batch {batch}, {decoders} decoding": images_per_s(
-            servable, manifest, files, batch, decoders, options.seconds
+        f"batch {batch}, {decoders} decoding, {len(group)} executing": images_per_s(
+            group, manifest, files, batch, decoders, options.seconds
         )
-        for batch, decoders in ways
+        for group, batch, decoders in itertools.product(groups, BATCHES, DECODERS)
     }
     print(json.dumps(found))
 
