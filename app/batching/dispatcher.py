@@ -273,7 +273,13 @@ class Dispatcher:
         return min(waiting, max(self._joins_at, -(-waiting // max(1, self.devices))))
 
     def _may_close(self, now_s: float, lane: DeviceLane) -> bool:
+        ready_at = self.policy.max_batch_size
+        if self._joins_at > 1 and lane.batches:
+            # Of devices that share one, each is kept at work: a batch as large as the one before
+            # it lies ready, and needs no turn of the event loop, which may be long in coming.
+            ready_at = max(self._joins_at, len(lane.batches[-1]))
         return self.policy.may_close(
+            ready_at=ready_at,
             interactive=self.queue.interactive_size,
             bulk=self.queue.bulk_size,
             is_device_busy=not lane.is_free,

@@ -126,12 +126,14 @@ class BatchPolicy:
         is_device_busy: bool,
         oldest_enqueued_at_s: float,
         now_s: float,
+        ready_at: int | None = None,
     ) -> bool:
         """Decide whether the next batch is taken from the queue now.
 
         A free device takes it when it is full or its oldest task has waited ``batch_timeout_s``.
-        A busy device takes it only when interactive tasks alone fill it: such a batch cannot get
-        better by waiting, and lying ready it saves the device a round trip over the event loop.
+        A busy device takes it only when interactive tasks alone fill it, or are ``ready_at``: such
+        a batch gets no better by waiting, and lying ready it saves the device a round trip over the
+        event loop.
         A batch with bulk in it stays open, so that interactive tasks can still go before.
 
         Args:
@@ -140,9 +142,10 @@ class BatchPolicy:
             is_device_busy: Whether the device executes a batch.
             oldest_enqueued_at_s: When the oldest of all waiting tasks came; unused at none.
             now_s: The clock's time.
+            ready_at: Interactive tasks that a busy device takes; those that fill it, if not given.
         """
         if is_device_busy:
-            return interactive >= self.max_batch_size
+            return interactive >= min(ready_at or self.max_batch_size, self.max_batch_size)
         waiting = interactive + bulk
         if waiting == 0:
             return False
