@@ -97,7 +97,10 @@ class Dispatcher:
     @property
     def is_device_free(self) -> bool:
         """Whether a new image would be executed at once; another device may work, or hang."""
-        return not self.queue and any(lane.is_free for lane in self._lanes)
+        if self.queue:
+            return False
+        lane = self._next_lane(1)
+        return lane is not None and lane.is_free
 
     @property
     def devices(self) -> int:
@@ -116,22 +119,29 @@ class Dispatcher:
                 return failure if count == 1 else f"device {number} of {count}: {failure}"
         return None
 
-    def backlog(self, now_s: float) -> Backlog:
-        """Return what a new image would wait for."""
+    def backlog(self, now_s: float, count: int = 1) -> Backlog:
+        """Return what ``count`` new images would wait for."""
         company_until_s = self.policy.batch_timeout_s
         if self.queue:
             closes_at_s = self.policy.closes_at_s(self.queue.oldest_enqueued_at_s)
             company_until_s = max(0.0, closes_at_s - now_s)
         return Backlog(
-            devices_free_in_s=tuple(
-                [self._free_in_s(lane, now_s) for lane in self._lanes if not lane.has_died]
-            )
-            or (0.0,),
+            devices_free_in_s=self._devices_free_in_s(now_s, len(self.queue) + count),
             interactive=self.queue.interactive_size,
             bulk=self.queue.bulk_size,
             company_until_s=company_until_s,
             delivery_s=self.delivery.delay_s,
         )
+
+    def _devices_free_in_s(self, now_s: float, waiting: int) -> tuple[float, ...]:
+        lanes = [lane for lane in self._lanes if not lane.has_died]
+        free_in_s = [self._free_in_s(lane, now_s) for lane in lanes]
+        working = [
+            each_s for lane, each_s in zip(lanes, free_in_s, strict=True) if not lane.is_free
+        ]
+        if working and waiting < self._least_to_join:  # the others are free only after the first
+            free_in_s = [max(each_s, min(working)) for each_s in free_in_s]
+        return tuple(free_in_s) or (0.0,)
 
     def _free_in_s(self, lane: DeviceLane, now_s: float) -> float:
         if not lane.batches:
@@ -162,7 +172,7 @@ class Dispatcher:
                 self.delivery.interactive_at_s = now_s
         # A turn later, not here: images whose decoding ended in one turn go in one batch, and
         # the first of them does not travel alone while the others wait for a whole execution.
-        if not self._is_pump_due and self._next_lane() is not None:
+        if not self._is_pump_due and self._next_lane(len(self.queue)) is not None:
             self._is_pump_due = True
             self._loop.call_soon(self._guarded, self._pump)
         self._reporter.queue_size_changed(len(self.queue))
@@ -224,7 +234,7 @@ class Dispatcher:
         now_s = self._clock() if now_s is None else now_s
         waiting = len(self.queue)
         all_expired: list[BatchTask] = []
-        while (lane := self._next_lane()) and self._may_close(now_s, lane):
+        while (lane := self._next_lane(len(self.queue))) and self._may_close(now_s, lane):
             batch, expired = self._take(lane, now_s)
             all_expired += expired
             if batch:
@@ -242,10 +252,13 @@ class Dispatcher:
         if len(self.queue) != waiting:
             self._reporter.queue_size_changed(len(self.queue))
 
-    def _next_lane(self) -> DeviceLane | None:
+    @property
+    def _least_to_join(self) -> int:
         # A batch of the largest size is never too small, however large a group wants them.
-        joins_at = min(self._joins_at, self.policy.max_batch_size)
-        return next_lane(self._lanes, len(self.queue), joins_at)
+        return min(self._joins_at, self.policy.max_batch_size)
+
+    def _next_lane(self, waiting: int) -> DeviceLane | None:
+        return next_lane(self._lanes, waiting, self._least_to_join)
 
     def _take(self, lane: DeviceLane, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
         """Take the next batch for a device, without those who would expire in its execution."""
