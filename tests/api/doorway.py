@@ -24,6 +24,10 @@ ROUTE = "/v1/classify"
 LONG_S = 3600.0
 """Nothing in a test takes as long: what would end by it ends by something else."""
 
+ELSEWHERE = "Origin: https://a.org"
+"""Sends a request the way of every request; nothing else is made of it where CORS is not set."""
+SETTINGS: dict[str, Any] = {"max_batch_size": 1, "max_queue_size": 2, "max_images_per_request": 1}
+
 
 @dataclass
 class Answer:
@@ -239,3 +243,36 @@ def message(
     if not any(line.startswith("Transfer-Encoding") for line in headers):
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def leases(world: World) -> int:
+    return world.lifecycle.director.choose(None, None, None, key="").live.leases.held
+
+
+def outcomes(world: World) -> dict[str, float]:
+    """``images_total`` by outcome, without the zeros."""
+    found = world.lifecycle.metrics.registry.collect()
+    samples = [sample for family in found for sample in family.samples]
+    return {
+        sample.labels["outcome"]: sample.value
+        for sample in samples
+        if sample.name == "keraserve_images_total" and sample.value
+    }
+
+
+def codes(world: World) -> dict[str, float]:
+    """``requests_total`` by code."""
+    found = world.lifecycle.metrics.registry.collect()
+    samples = [sample for family in found for sample in family.samples]
+    return {
+        sample.labels["code"]: sample.value
+        for sample in samples
+        if sample.name == "keraserve_requests_total" and sample.labels["route"] == ROUTE
+    }
+
+
+def assert_over(world: World) -> None:
+    """Assert that nothing is under way, and no version is kept."""
+    assert world.count("in_flight_requests") == 0
+    assert leases(world) == 0
+    assert world.batcher.is_idle
