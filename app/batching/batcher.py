@@ -56,7 +56,8 @@ class DynamicBatcher:
         and lies ready for it (one at most for each device). A batch that would need much filling
         is cut to the next smaller allowed size, and the rest goes first in the one after it.
         Where several devices share one (``ServableGroup.joins_at``), fewer images than that wait
-        for one of those that work, and count as if no other were free.
+        for one of those that work, and count as if no other were free; where two are free and
+        enough for both wait, each takes its part.
     Answer
         Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
         caller's own cancellation. The next batch is on its way to the device before the answers

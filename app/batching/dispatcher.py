@@ -262,7 +262,7 @@ class Dispatcher:
 
     def _take(self, lane: DeviceLane, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
         """Take the next batch for a device, without those who would expire in its execution."""
-        size = self.policy.size_to_take(len(self.queue))
+        size = self.policy.size_to_take(self._share(len(self.queue)))
         ends_in_s = 0.0
         if self.execution_time.is_known:
             ends_in_s = self._free_in_s(lane, now_s) + self._expected_s(size)
@@ -274,6 +274,17 @@ class Dispatcher:
             chosen = set(batch)
             late = [task for task in late if task not in chosen]
         return batch, late
+
+    def _share(self, waiting: int) -> int:
+        """Return how many of ``waiting`` images the next device may take.
+
+        Half of them where two free ones share one device: alone, one has its own share of it only,
+        and takes 1.9 times as long with the other one idle (``benchmarks/README.md``).
+        """
+        free = sum(lane.is_free for lane in self._lanes)
+        shares = self._joins_at > 1 and free > 1 and waiting >= free * self._least_to_join
+        # Who is to wait for company waits for the largest batch.
+        return -(-waiting // free) if shares and not self.policy.batch_timeout_s else waiting
 
     def _may_close(self, now_s: float, lane: DeviceLane) -> bool:
         return self.policy.may_close(

@@ -146,6 +146,37 @@ async def test_few_that_waited_for_company_go_when_the_device_is_free() -> None:
     await second
 
 
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        pytest.param(2 * JOINS_AT, ([4], [4]), id="enough for both"),
+        pytest.param(2 * JOINS_AT - 1, ([7], []), id="too few for both"),
+        pytest.param(4 * JOINS_AT, ([8], [8]), id="enough for two of the largest"),
+    ],
+)
+async def test_large_batch_is_shared_where_nobody_works(
+    count: int, sizes: tuple[list[int], list[int]]
+) -> None:
+    sharing = Sharing()
+    images = random_images(count)
+    tasks = sharing.batcher.schedule_many(images)
+    await sharing.began(*[len(each) for each in sizes])
+    assert tuple(puppet.batch_sizes for puppet in sharing.puppets) == sizes
+    await sharing.close()
+    for task, image in zip(tasks, images, strict=True):
+        assert is_answer_to(await task, image)
+
+
+async def test_batch_that_has_waited_for_company_is_not_shared() -> None:
+    sharing = Sharing(policy(8, batch_timeout_s=1.0))
+    tasks = sharing.batcher.schedule_many(random_images(8))
+    await sharing.began(1, 0)
+    assert sharing.puppets[0].batch_sizes == [8]
+    await sharing.close()
+    for task in tasks:
+        await task
+
+
 async def test_few_do_not_wait_for_one_that_died() -> None:
     sharing = Sharing()
 
