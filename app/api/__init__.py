@@ -59,7 +59,9 @@ def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:
     install_error_handlers(app)
     accounts = RequestAccounts(app.state.lifecycle.metrics)
     gate = RefusalGate(app, app.state.lifecycle, accounts)
-    lane = ExpressLane(app, app.state.lifecycle, accounts, on_begun=gate.note_begun)
+    lane = ExpressLane(
+        app, app.state.lifecycle, accounts, on_begun=gate.note_begun, is_open=not cors_origins
+    )
     app.state.gate, app.state.lane = gate, lane
     stack = partial(_build_stack, app, accounts, tuple(cors_origins))
     app.build_middleware_stack = stack  # type: ignore[method-assign]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
@@ -42,7 +43,8 @@ class ExpressLane:
     decided again: nothing has happened or been counted then.
 
     Left to that way: large images, versions that reuse results or are compared with a canary,
-    pages of other origins, bodies of unknown length.
+    bodies of unknown length, pages of other origins; and all where CORS is set, whose layer adds to
+    every answer.
 
     Loop: used on one event loop; never waits.
     """
@@ -53,6 +55,8 @@ class ExpressLane:
         lifecycle: Lifecycle,
         accounts: RequestAccounts,
         on_begun: Callable[[ServableId], None],
+        *,
+        is_open: bool = True,
     ) -> None:
         """Take what requests of an application are answered with, and where they are counted.
 
@@ -61,11 +65,14 @@ class ExpressLane:
             lifecycle: Its parts.
             accounts: Counts requests.
             on_begun: Told of each image that is queued.
+            is_open: Whether it takes any request; not where something around the application
+                changes its answers.
         """
         self._app = app
         self._lifecycle = lifecycle
         self._accounts = accounts
         self._on_begun = on_begun
+        self._is_open = is_open
 
     def is_open_to(self, headers: list[tuple[bytes, bytes]]) -> bool:
         """Whether a body should be waited for, to be begun here; by the head of its request."""
@@ -75,20 +82,23 @@ class ExpressLane:
                 length = int(value)
             elif name in (b"transfer-encoding", b"origin", b"expect"):
                 return False
-        return 0 < length <= QUICK_UPLOAD_BYTES
+        return self._is_open and 0 < length <= QUICK_UPLOAD_BYTES
 
-    def begin(self, scope: Scope, body: bytes, clock: Clock, write: Write) -> ExpressRequest | None:
+    def note_arrival(self, scope: Scope, clock: Clock) -> None:
+        """Put a record into the scope of a request that ``is_open_to`` takes: its time runs."""
+        record = RequestRecord(request_id_of(scope["headers"]), perf_counter(), clock())
+        scope["state"][STATE_KEY] = record
+
+    def begin(self, scope: Scope, body: bytes, write: Write) -> ExpressRequest | None:
         """Begin to answer a request; None if it has to go the way of every request.
 
         Args:
-            scope: Of a ``POST`` of HTTP/1.1 to ``PATH`` that ``is_open_to`` takes; ``app`` and the
-                record are put into it.
+            scope: Of a ``POST`` of HTTP/1.1 to ``PATH``, with the record of ``note_arrival``;
+                ``app`` is put into it.
             body: All of it.
-            clock: The event loop's.
             write: Is given the answer, once, in a later turn of the event loop.
         """
-        record = RequestRecord(request_id_of(scope["headers"]), perf_counter(), clock())
-        scope["state"][STATE_KEY] = record
+        record = record_of(scope)
         scope["app"] = self._app
         request = Request(scope)
         try:
@@ -114,6 +124,7 @@ class ExpressRequest:
     To its connection it is what the server's own requests are: see ``GatedProtocol``.
 
     Answer: ``write`` is called once, unless the client leaves, and the request is counted once.
+    Cancel: what the stopping server cancels is answered with 503 ``draining``, in the turn after.
 
     Attributes:
         response_complete: Whether it has ended.
@@ -160,7 +171,7 @@ class ExpressRequest:
         self._accounts.begin()
         self._choice.__enter__()
 
-    def end(self, outcome: Classification | ServingError) -> None:
+    def end(self, outcome: Classification | Exception) -> None:
         """Answer; called by the image."""
         self._finish(self._response(outcome))
 
@@ -171,6 +182,10 @@ class ExpressRequest:
 
     def cancel(self, msg: str | None = None) -> None:
         """Answer that the server has stopped; called by the server, as of a task."""
+        # Not here: the server goes through the set that an answer takes this request out of.
+        asyncio.get_running_loop().call_soon(self._cut_off)
+
+    def _cut_off(self) -> None:
         if self._give_up():
             self._lifecycle.request_cut_off()
             stopped = BatcherStoppedError("The service stopped before the answer was there.")
@@ -182,19 +197,23 @@ class ExpressRequest:
         self._image.cancel()
         return True
 
-    def _response(self, outcome: Classification | ServingError) -> Response:
+    def _response(self, outcome: Classification | Exception) -> Response:
         try:
+            if isinstance(outcome, Classification):
+                return answer_response(record_of(self._scope), self._choice.live.id, outcome)
             if isinstance(outcome, ServingError):
                 return serving_error_response(self._scope, outcome)
-            return answer_response(record_of(self._scope), self._choice.live.id, outcome)
+            return internal_error_response(self._scope, outcome)
         except Exception as error:  # whoever was accepted is answered
             return internal_error_response(self._scope, error)
 
     def _finish(self, response: Response) -> None:
         request_id = record_of(self._scope).request_id
         response.raw_headers.append((b"x-request-id", request_id.encode("ascii")))
-        self._close(response.status_code)
-        self._write(self, response)
+        try:
+            self._close(response.status_code)
+        finally:  # whatever counting makes of it
+            self._write(self, response)
 
     def _close(self, status: int) -> None:
         self.response_complete = True

@@ -73,9 +73,7 @@ class RequestMiddleware:
             finally:
                 self._accounts.flush()  # the lifespan has ended, well or not
             return
-        arrived_s = asyncio.get_running_loop().time()
-        record = RequestRecord(request_id_of(scope["headers"]), time.perf_counter(), arrived_s)
-        scope.setdefault("state", {})[STATE_KEY] = record
+        record = _record_for(scope)
         exchange = _Exchange(scope, receive, send, record.request_id)
         method = scope["method"]
         if method == "HEAD":  # every GET route takes it; the exchange leaves the body out
@@ -107,6 +105,19 @@ class RequestMiddleware:
                 response = error_response(scope, stopped)
                 await response(scope, exchange.receive, exchange.send)
             raise
+
+
+def _record_for(scope: Scope) -> RequestRecord:
+    """Put a record into the scope; its time runs from the note of the server, if there is one."""
+    state = scope.setdefault("state", {})
+    noted = state.get(STATE_KEY)
+    if isinstance(noted, RequestRecord):
+        record = RequestRecord(noted.request_id, noted.started_s, noted.arrived_s)
+    else:
+        arrived_s = asyncio.get_running_loop().time()
+        record = RequestRecord(request_id_of(scope["headers"]), time.perf_counter(), arrived_s)
+    state[STATE_KEY] = record
+    return record
 
 
 class _Exchange:

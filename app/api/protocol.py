@@ -22,9 +22,12 @@ HOLD_S = 0.02
 Clients that send head and body apart send them within a millisecond of each other.
 """
 
+MOST_URL_BYTES = 8192
+"""Longer ones are left to uvicorn, which refuses the longest; none of ours needs a tenth of it."""
+
 
 class _AnsweredCycle:
-    """Stands for a request that was answered before it was begun.
+    """Stands for a request that was answered without uvicorn.
 
     The protocol asks it what it asks the last request of a connection; told that the response is
     complete, it drops the rest of the body and takes the next request. It has no state: there is
@@ -51,35 +54,45 @@ class GatedProtocol(HttpToolsProtocol):
         waits for its own answer; with a request before it under way, it waits for its turn. The
         connection stays, and the unread body is dropped as it comes.
     Classify: of what the express lane is open to, the body is waited for, ``HOLD_S`` at most; then
-        it is begun there, or goes the way of every request.
+        it is begun there, or goes the way of every request, its time running from its head on.
+        If its client leaves it ends, also with requests behind it.
     Leave: all that needs more than that is left to uvicorn: other versions of HTTP, ends of
         connections, upgrades, clients that ask before they send or do not read their answers.
     """
 
-    def __init__(self, *args: Any, gate: RefusalGate, lane: ExpressLane, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        gate: RefusalGate,
+        lane: ExpressLane,
+        hold_s: float = HOLD_S,
+        **kwargs: Any,
+    ) -> None:
         """Be told by uvicorn of a connection; ``gate`` and ``lane`` are the application's."""
         super().__init__(*args, **kwargs)
         self._gate = gate
         self._lane = lane
+        self._hold_s = hold_s
         # None of them is what this service sets; whoever sets them has them.
         config = self.config
         self._may_shorten = not (config.access_log or config.limit_concurrency or config.root_path)
         self._held: list[bytes] | None = None  # the body of a request that is not begun
         self._hold_timer: asyncio.TimerHandle | None = None
+        self._express: ExpressRequest | None = None  # under way; others may wait behind it
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; of a body that is held and not whole, wait for the rest."""
         super().data_received(data)
         if self._held is not None and self._hold_timer is None:
-            self._hold_timer = self.loop.call_later(HOLD_S, self._let_go)
+            self._hold_timer = self.loop.call_later(self._hold_s, self._let_go)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Have what is under way end, and be counted."""
         self._let_go()
-        request = self.cycle
         super().connection_lost(exc)
-        if isinstance(request, ExpressRequest):
-            self.tasks.discard(cast(Any, request))
+        request = self._express
+        if request is not None:
+            self._forget(request)
             request.leave()
 
     def shutdown(self) -> None:
@@ -102,6 +115,7 @@ class GatedProtocol(HttpToolsProtocol):
                     self._write(response)
                     return
             if path == _EXPRESS_PATH and self._lane.is_open_to(self.headers):
+                self._lane.note_arrival(scope, self.loop.time)
                 self._held = []
                 return
         super().on_headers_complete()
@@ -118,9 +132,10 @@ class GatedProtocol(HttpToolsProtocol):
         if self._held is not None:
             body = b"".join(self._held)
             scope: Any = self.scope
-            request = self._lane.begin(scope, body, self.loop.time, self._finish)
+            request = self._lane.begin(scope, body, self._finish)
             if request is not None:
                 self._end_hold()
+                self._express = request
                 self.cycle = cast(Any, request)
                 self.tasks.add(cast(Any, request))
                 return
@@ -138,6 +153,7 @@ class GatedProtocol(HttpToolsProtocol):
             and (self.cycle is None or self.cycle.response_complete)
             and parser.get_method() == _METHOD
             and b"#" not in self.url
+            and len(self.url) <= MOST_URL_BYTES
             and not self.expect_100_continue
             and not self.flow.write_paused
             and not self.transport.is_closing()
@@ -164,22 +180,28 @@ class GatedProtocol(HttpToolsProtocol):
 
     def _finish(self, request: ExpressRequest, response: Response) -> None:
         """Write the answer of a request that was begun on the express lane."""
-        self.tasks.discard(cast(Any, request))
+        self._forget(request)
         if self.transport.is_closing():
             return
-        if request.keep_alive:
-            self._write(response)
-        else:
+        if not request.keep_alive:
             response.raw_headers.append((b"connection", b"close"))
-            self._write(response)
-            self.transport.close()
+        self._write(response, is_last=not request.keep_alive)
 
-    def _write(self, response: Response) -> None:
+    def _forget(self, request: ExpressRequest) -> None:
+        """Keep nothing of a request that ends: connections may idle, and it knows this one."""
+        self._express = None
+        self.tasks.discard(cast(Any, request))
+        if self.cycle is cast(Any, request):
+            self.cycle = _ANSWERED
+
+    def _write(self, response: Response, *, is_last: bool = False) -> None:
         content = [STATUS_LINE[response.status_code]]
         for name, value in (*self.server_state.default_headers, *response.raw_headers):
             content += (name, b": ", value, b"\r\n")
         content += (b"\r\n", bytes(response.body))
         self.transport.write(b"".join(content))
+        if is_last:
+            self.transport.close()  # before others behind it are begun, whose answers would be lost
         self.on_response_complete()
 
     def _wait_for_next(self) -> None:
@@ -189,7 +211,8 @@ class GatedProtocol(HttpToolsProtocol):
             )
 
 
-def gated(gate: RefusalGate, lane: ExpressLane) -> type[asyncio.Protocol]:
+def gated(gate: RefusalGate, lane: ExpressLane, hold_s: float = HOLD_S) -> type[asyncio.Protocol]:
     """Return what uvicorn makes its connections with (``http`` of its ``Config``)."""
     # It asks for a class, and calls it: any callable will do.
-    return cast(type[asyncio.Protocol], partial(GatedProtocol, gate=gate, lane=lane))
+    made = partial(GatedProtocol, gate=gate, lane=lane, hold_s=hold_s)
+    return cast(type[asyncio.Protocol], made)

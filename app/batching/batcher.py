@@ -55,6 +55,9 @@ class DynamicBatcher:
         where bulk waits. A full batch of interactive tasks closes while the device still works
         and lies ready for it (one at most for each device). A batch that would need much filling
         is cut to the next smaller allowed size, and the rest goes first in the one after it.
+        Where several devices share one (``ServableGroup.joins_at``), fewer images than that wait
+        for one of those that work, and count as if no other were free; where two are free and
+        enough for both wait, each takes its part.
     Answer
         Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
         caller's own cancellation. The next batch is on its way to the device before the answers
@@ -349,7 +352,7 @@ class DynamicBatcher:
 
     def _expected_s(self, count: int, priority: Priority) -> float:
         dispatcher = self._dispatcher
-        backlog = dispatcher.backlog(self._clock())
+        backlog = dispatcher.backlog(self._clock(), count)
         return answered_in_s(
             self.policy, dispatcher.execution_time, backlog, count=count, priority=priority
         )

@@ -97,7 +97,10 @@ class Dispatcher:
     @property
     def is_device_free(self) -> bool:
         """Whether a new image would be executed at once; another device may work, or hang."""
-        return not self.queue and any(lane.is_free for lane in self._lanes)
+        if self.queue:
+            return False
+        lane = self._next_lane(1)
+        return lane is not None and lane.is_free
 
     @property
     def devices(self) -> int:
@@ -116,22 +119,29 @@ class Dispatcher:
                 return failure if count == 1 else f"device {number} of {count}: {failure}"
         return None
 
-    def backlog(self, now_s: float) -> Backlog:
-        """Return what a new image would wait for."""
+    def backlog(self, now_s: float, count: int = 1) -> Backlog:
+        """Return what ``count`` new images would wait for."""
         company_until_s = self.policy.batch_timeout_s
         if self.queue:
             closes_at_s = self.policy.closes_at_s(self.queue.oldest_enqueued_at_s)
             company_until_s = max(0.0, closes_at_s - now_s)
         return Backlog(
-            devices_free_in_s=tuple(
-                [self._free_in_s(lane, now_s) for lane in self._lanes if not lane.has_died]
-            )
-            or (0.0,),
+            devices_free_in_s=self._devices_free_in_s(now_s, len(self.queue) + count),
             interactive=self.queue.interactive_size,
             bulk=self.queue.bulk_size,
             company_until_s=company_until_s,
             delivery_s=self.delivery.delay_s,
         )
+
+    def _devices_free_in_s(self, now_s: float, waiting: int) -> tuple[float, ...]:
+        lanes = [lane for lane in self._lanes if not lane.has_died]
+        free_in_s = [self._free_in_s(lane, now_s) for lane in lanes]
+        working = [
+            each_s for lane, each_s in zip(lanes, free_in_s, strict=True) if not lane.is_free
+        ]
+        if working and waiting < self._least_to_join:  # the others are free only after the first
+            free_in_s = [max(each_s, min(working)) for each_s in free_in_s]
+        return tuple(free_in_s) or (0.0,)
 
     def _free_in_s(self, lane: DeviceLane, now_s: float) -> float:
         if not lane.batches:
@@ -162,7 +172,7 @@ class Dispatcher:
                 self.delivery.interactive_at_s = now_s
         # A turn later, not here: images whose decoding ended in one turn go in one batch, and
         # the first of them does not travel alone while the others wait for a whole execution.
-        if not self._is_pump_due and self._next_lane() is not None:
+        if not self._is_pump_due and self._next_lane(len(self.queue)) is not None:
             self._is_pump_due = True
             self._loop.call_soon(self._guarded, self._pump)
         self._reporter.queue_size_changed(len(self.queue))
@@ -224,7 +234,7 @@ class Dispatcher:
         now_s = self._clock() if now_s is None else now_s
         waiting = len(self.queue)
         all_expired: list[BatchTask] = []
-        while (lane := self._next_lane()) and self._may_close(now_s, lane):
+        while (lane := self._next_lane(len(self.queue))) and self._may_close(now_s, lane):
             batch, expired = self._take(lane, now_s)
             all_expired += expired
             if batch:
@@ -242,14 +252,17 @@ class Dispatcher:
         if len(self.queue) != waiting:
             self._reporter.queue_size_changed(len(self.queue))
 
-    def _next_lane(self) -> DeviceLane | None:
+    @property
+    def _least_to_join(self) -> int:
         # A batch of the largest size is never too small, however large a group wants them.
-        joins_at = min(self._joins_at, self.policy.max_batch_size)
-        return next_lane(self._lanes, len(self.queue), joins_at)
+        return min(self._joins_at, self.policy.max_batch_size)
+
+    def _next_lane(self, waiting: int) -> DeviceLane | None:
+        return next_lane(self._lanes, waiting, self._least_to_join)
 
     def _take(self, lane: DeviceLane, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
         """Take the next batch for a device, without those who would expire in its execution."""
-        size = self.policy.size_to_take(self._share_of(len(self.queue)))
+        size = self.policy.size_to_take(self._share(len(self.queue)))
         ends_in_s = 0.0
         if self.execution_time.is_known:
             ends_in_s = self._free_in_s(lane, now_s) + self._expected_s(size)
@@ -262,22 +275,30 @@ class Dispatcher:
             late = [task for task in late if task not in chosen]
         return batch, late
 
-    def _share_of(self, waiting: int) -> int:
-        """Return how many of those who wait one device should leave to no other.
+    def _share(self, waiting: int) -> int:
+        """Return how many of ``waiting`` images the next device may take.
 
-        Where devices share one, each takes its part: who is executed on a share of it waits for as
-        many images, and the other one finds enough to join. Full batches wait anyway.
+        Half of them where two share one device. Are both free: alone, one has its own share of it
+        only, and takes 1.9 times as long with the other one idle. Does the other one work: half of
+        them are executed in half of the time, and it finds enough to join; but where a full batch
+        waits, the next one will soon. Figures are in ``benchmarks/README.md``.
         """
-        if self._joins_at == 1 or waiting >= self.policy.max_batch_size:
+        # Who is to wait for company waits for the largest batch.
+        if self._joins_at == 1 or self.policy.batch_timeout_s:
             return waiting
-        return min(waiting, max(self._joins_at, -(-waiting // max(1, self.devices))))
+        half = -(-waiting // max(1, self.devices))
+        if sum(lane.is_free for lane in self._lanes) > 1:
+            return half if waiting >= self.devices * self._least_to_join else waiting
+        if waiting >= self.policy.max_batch_size:
+            return waiting
+        return min(waiting, max(self._least_to_join, half))
 
     def _may_close(self, now_s: float, lane: DeviceLane) -> bool:
         ready_at = self.policy.max_batch_size
         if self._joins_at > 1 and lane.batches:
             # Of devices that share one, each is kept at work: a batch as large as the one before
             # it lies ready, and needs no turn of the event loop, which may be long in coming.
-            ready_at = max(self._joins_at, len(lane.batches[-1]))
+            ready_at = max(self._least_to_join, len(lane.batches[-1]))
         return self.policy.may_close(
             ready_at=ready_at,
             interactive=self.queue.interactive_size,

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from app.batching.task import BatchTask, TaskResult
-from app.errors import ServingError
 from app.inference.counting import count_ok, late, outcome_of
 from app.inference.live import LiveServable
 from app.inference.ranking import classification
 from app.inference.records import Classification, ClassifyOptions
 from app.types import DecodedImage
 
-OnEnd: TypeAlias = Callable[[Classification | ServingError], None]
-"""Told how an image ended, unless its caller gave it up."""
+OnEnd: TypeAlias = Callable[[Classification | Exception], None]
+"""Told how an image ended, unless its caller gave it up.
+
+An error that is no ``ServingError`` is one that nobody expected.
+"""
 
 
 class QuickImage:
@@ -26,7 +28,8 @@ class QuickImage:
 
     Loop: everything runs on the event loop that queued it.
     Answer: ``on_end`` is called once, in a turn after the present one: with the answer, or with
-        one error, ``DeadlineExceededError`` at the deadline. The image is counted before.
+        one error, ``DeadlineExceededError`` at the deadline. The image is counted before. Must
+        not raise.
     Cancel: ``cancel()`` withdraws the image and counts it; ``on_end`` is not called any more.
     """
 
@@ -69,16 +72,26 @@ class QuickImage:
         return on_end
 
     def _end(self, outcome: TaskResult | Exception | None) -> None:
-        on_end, self._on_end = self._on_end, None
+        on_end = self._on_end
         if on_end is None or outcome is None:
             return  # given up: the callback was on its way already, or was called for that
+        self._on_end = None
         self._timer.cancel()
+        on_end(self._counted(outcome))
+
+    def _counted(self, outcome: TaskResult | Exception) -> Classification | Exception:
         live = self._live
-        if isinstance(outcome, TaskResult):
-            answer = classification(live, outcome, self._image, self._decode_s, self._options.top_k)
-            count_ok(live, answer)
-            on_end(answer)
-        else:
-            assert isinstance(outcome, ServingError), "the batcher answers with no other"
+        if not isinstance(outcome, TaskResult):
             live.metrics.image_ended(outcome_of(outcome))
-            on_end(outcome)
+            return outcome
+        # Whatever they raise, nobody else would answer: callbacks have no caller.
+        try:
+            answer = classification(live, outcome, self._image, self._decode_s, self._options.top_k)
+        except Exception as error:
+            live.metrics.image_ended(outcome_of(error))
+            return error
+        try:
+            count_ok(live, answer)
+        except Exception as error:
+            return error
+        return answer

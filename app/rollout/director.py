@@ -196,10 +196,14 @@ class TrafficDirector:
             return None
         live = choice.live
 
-        def end(answer: Classification | ServingError) -> None:
-            if isinstance(answer, Classification):
-                self._shadows.offer(live, upload, answer)
-            on_end(answer)
+        def end(answer: Classification | Exception) -> None:
+            try:
+                if isinstance(answer, Classification):
+                    self._shadows.offer(live, upload, answer)
+            except Exception as error:  # nobody else would answer: a callback has no caller
+                on_end(error)
+            else:
+                on_end(answer)
 
         return self._service.begin(live, upload, options, end)
 

@@ -61,10 +61,10 @@ class OpenVinoServable:
         try:
             self._network: Any = self._core.read_model(path)
             _check(self._network, spec, classes)
-            self._compiled: Any = self._compile(NUM_STREAMS=1, PERFORMANCE_HINT="LATENCY")
         except RuntimeError as error:
-            first = str(error).strip().splitlines()[-1]
-            raise ArtifactError(f"{path.name} cannot be loaded by OpenVINO: {first}") from error
+            raise _refused(path.name, error) from error
+        self._name = path.name
+        self._compiled: Any = self._compile(NUM_STREAMS=1, PERFORMANCE_HINT="LATENCY")
         self._request = self.create_request()
         self._info = EngineInfo("openvino", precision, "cpu")
 
@@ -82,6 +82,9 @@ class OpenVinoServable:
 
         Returns:
             One request for each, for one thread at a time.
+
+        Raises:
+            ArtifactError: It cannot be compiled so.
         """
         compiled = self._compile(
             NUM_STREAMS=count,
@@ -94,7 +97,10 @@ class OpenVinoServable:
         return [compiled.create_infer_request() for _ in range(count)]
 
     def _compile(self, **properties: Any) -> Any:
-        return self._core.compile_model(self._network, "CPU", self._properties | properties)
+        try:
+            return self._core.compile_model(self._network, "CPU", self._properties | properties)
+        except RuntimeError as error:
+            raise _refused(self._name, error) from error
 
     @property
     def info(self) -> EngineInfo:
@@ -125,6 +131,11 @@ def scores_of(request: Any, batch: ImageArray, count: int) -> ScoreArray:
     # The request's own memory is written to again by the next batch.
     scores: ScoreArray = np.array(found[0][:count], np.float32)
     return scores
+
+
+def _refused(name: str, error: RuntimeError) -> ArtifactError:
+    first = str(error).strip().splitlines()[-1]
+    return ArtifactError(f"{name} cannot be loaded by OpenVINO: {first}")
 
 
 def _check(network: ov.Model, spec: InputSpec, classes: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app.artifacts.layout import OPENVINO_MODEL, SAMPLES
@@ -85,11 +85,21 @@ def _prepare(
         servable.warm_up()
         report(ServableState.TESTING)
         largest = choice.allowed_batch_sizes[-1]
-        parts: Sequence[Servable] = (servable,)
-        if isinstance(servable, ServableGroup):
-            # Where the members share a device, the whole of it is a way of its own.
-            parts = servable.members if servable.joins_at == 1 else (servable, *servable.members)
-        results = [run_self_test(one, samples, manifest.self_test, largest) for one in parts]
+        results = [
+            run_self_test(part, samples, manifest.self_test, largest, min(least, largest))
+            for part, least in _ways(servable)
+        ]
         undo.pop_all()
     give_back()
     return servable, max(results, key=lambda result: result.max_deviation)
+
+
+def _ways(servable: Servable) -> Iterator[tuple[Servable, int]]:
+    """Yield every way in which images may be executed, and the images that it takes at least."""
+    if not isinstance(servable, ServableGroup):
+        yield servable, 1
+        return
+    if servable.joins_at > 1:  # the members share a device: the whole of it is a way of its own
+        yield servable, 1
+    for member in servable.members:
+        yield member, servable.joins_at

@@ -31,18 +31,23 @@ class SelfTestResult:
 
 
 def run_self_test(
-    servable: Servable, samples: Samples, tolerance: SelfTestTolerance, largest_batch: int
+    servable: Servable,
+    samples: Samples,
+    tolerance: SelfTestTolerance,
+    largest_batch: int,
+    least_batch: int = 1,
 ) -> SelfTestResult:
-    """Execute every sample and compare.
+    """Execute every sample and compare; smaller batches than ``least_batch`` are filled with more.
 
     Raises:
         ArtifactError: The answers have another shape, or differ by more than the tolerance; the
             message names what was found and what is allowed.
     """
-    parts = [
-        servable.execute(samples.images[start : start + largest_batch])
-        for start in range(0, len(samples.images), largest_batch)
-    ]
+    parts = []
+    for start in range(0, len(samples.images), largest_batch):
+        batch = samples.images[start : start + largest_batch]
+        filling = np.resize(batch, (max(0, least_batch - len(batch)), *batch.shape[1:]))
+        parts.append(servable.execute(np.concatenate([batch, filling]))[: len(batch)])
     scores = np.concatenate(parts)  # (N, K) float32
     expected = samples.probabilities
     if scores.shape != expected.shape:

@@ -30,6 +30,7 @@ class Call:
         headers: Mapping[str, str] | None = None,
         client: tuple[str, int] = ("client", 1),
         root_path: str = "",
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
         self.sent: list[Message] = []
@@ -47,7 +48,7 @@ class Call:
             "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
             "client": client,
             "server": ("test", 80),
-            "state": {},
+            "state": dict(state or {}),
         }
         self.task = asyncio.ensure_future(app(scope, self._incoming.get, self._send))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 import pytest
 
-from app.api.record import make_request_id
+from app.api.record import STATE_KEY, RequestRecord, make_request_id
+from tests.api.call import Call
 from tests.api.world import World, assert_problem, picture
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -116,3 +119,20 @@ async def test_nothing_is_written_below_the_level_of_the_log(
     caplog.set_level(logging.WARNING, "app.request")
     assert (await world.classify()).status_code == 200
     assert lines(caplog) == []
+
+
+async def test_time_of_a_request_runs_from_where_the_server_took_note_of_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bodies may be waited for before a request is begun."""
+    caplog.set_level(logging.INFO, "app.request")
+    arrived_s = asyncio.get_running_loop().time() - 1000
+    noted = RequestRecord("noted", time.perf_counter() - 1000, arrived_s, error_code="of before")
+    call = Call(world.app, state={STATE_KEY: noted})
+    call.feed(picture())
+    await call.end()
+    assert call.status == 504, "its deadline has passed since"
+    (line,) = lines(caplog)
+    assert fields(line)["request_id"] == "noted"
+    assert fields(line)["total_ms"] >= 1_000_000
+    assert noted.error_code == "of before", "a record of its own"

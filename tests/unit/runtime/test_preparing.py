@@ -9,7 +9,7 @@ from app.errors import ArtifactError
 from app.runtime.policy import EnginePolicy
 from app.runtime.preparing import prepare_servable
 from app.runtime.servable_group import DeviceGroup
-from app.types import ServableState
+from app.types import ImageArray, ScoreArray, ServableState
 from tests.factories.versions import edit_manifest, make_version
 from tests.fakes import PuppetServable, scores_of
 from tests.unit.runtime.test_choices import CPU, GPU
@@ -84,3 +84,33 @@ def test_on_several_devices_each_has_to_pass(tmp_path: Path) -> None:
     servable, _ = prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=GPU)
     assert servable is made
     assert len(good.executed) == len(other.executed)
+
+
+class Shared(DeviceGroup):
+    """Two members on one device."""
+
+    joins_at = 6
+
+    def __init__(self, members: list[PuppetServable], whole: PuppetServable) -> None:
+        super().__init__(members)
+        self.whole = whole
+
+    def execute(self, images: ImageArray) -> ScoreArray:
+        return self.whole.execute(images)
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_where_members_share_a_device_every_way_has_to_pass(tmp_path: Path, broken: int) -> None:
+    folder = make_version(tmp_path, is_exported=True)
+    edit_manifest(folder, self_test=PASSES)
+    policy = EnginePolicy("openvino", "float32")
+    ways = [PuppetServable(lambda images: scores_of(images, 3)) for _ in range(3)]
+    made = Shared(ways[:2], ways[2])
+    _, result = prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=CPU)
+    assert result.samples == 4
+    # Four samples are too few for the way of large batches: they are filled up to those.
+    assert [way.batch_sizes for way in ways] == [[6], [6], [4]]
+
+    ways[broken].behave = lambda images: scores_of(images, 4)
+    with pytest.raises(ArtifactError, match="shape"):
+        prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=CPU)

@@ -1,0 +1,76 @@
+"""The engine's three ways to execute: all cores, and each of the streams that share them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from app.artifacts.layout import OPENVINO_MODEL
+from app.artifacts.manifest import read_manifest
+from app.errors import ArtifactError
+from app.runtime.loader import load_servable
+from app.runtime.openvino_engine import OpenVinoServable
+from app.runtime.openvino_streams import JOINS_AT, STREAMS, StreamGroup
+from app.runtime.policy import EnginePolicy
+from tests.keras.runtime.test_openvino_engine import SHIPPED, SPEC, images
+
+pytestmark = pytest.mark.keras
+
+SIZES = (1, 4, 16, 32)
+
+
+def network(threads: int) -> OpenVinoServable:
+    path = SHIPPED / OPENVINO_MODEL
+    return OpenVinoServable(path, SPEC, 10, SIZES, "float32", threads=threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3], ids=["one core", "a core each", "three"])
+@pytest.mark.parametrize("count", [1, 3, JOINS_AT - 1, JOINS_AT, 20, 32])
+def test_all_ways_give_the_same_answers(threads: int, count: int) -> None:
+    group = StreamGroup(network(threads))
+    expected = group.execute(images(count))
+    assert expected.shape == (count, 10)
+    for member in group.members:
+        np.testing.assert_allclose(member.execute(images(count)), expected, atol=1e-6)
+    group.close()
+
+
+def test_members_execute_side_by_side_what_is_their_own() -> None:
+    group = StreamGroup(network(2))
+    counts = [1, 20, 3, 32, 16, 2] * 5
+    expected = {count: group.execute(images(count)) for count in set(counts)}
+    with ThreadPoolExecutor(STREAMS) as threads:
+        found = threads.map(
+            lambda member: [member.execute(images(count)) for count in counts], group.members
+        )
+        for answers in found:
+            for count, answer in zip(counts, answers, strict=True):
+                np.testing.assert_allclose(answer, expected[count], atol=1e-6)
+    group.close()
+
+
+@pytest.mark.parametrize(
+    ("threads", "sizes", "is_shared"),
+    [
+        pytest.param(2, SIZES, True, id="two cores"),
+        pytest.param(1, SIZES, False, id="one core has nothing to share"),
+        pytest.param(2, (1, 4, 8), False, id="no batch would be large enough"),
+    ],
+)
+def test_cores_are_shared_where_that_can_be(
+    threads: int, sizes: tuple[int, ...], is_shared: bool
+) -> None:
+    policy = EnginePolicy("openvino", "float32", sizes, threads=threads)
+    servable = load_servable(SHIPPED, read_manifest(SHIPPED), policy)
+    assert isinstance(servable, StreamGroup) == is_shared
+    servable.warm_up()
+    servable.close()
+
+
+def test_what_cannot_be_compiled_for_several_is_an_error_of_the_version() -> None:
+    one = network(2)
+    with pytest.raises(ArtifactError, match=r"model\.xml cannot be loaded by OpenVINO"):
+        one.compile_streams(-7)
+    one.close()
