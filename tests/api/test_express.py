@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.access.caller import Scope as KeyScope
+from app.access.keys_file import create_key
 from app.inference.service import QUICK_UPLOAD_BYTES
 from tests.api.doorway import (
     ELSEWHERE,
@@ -273,6 +275,28 @@ async def test_draining_service_refuses(door: Doorway) -> None:
     line.send(message(picture()))
     assert (await line.answer()).document["code"] == "draining"
     assert outcomes(door.world) == {}
+
+
+async def test_keys_are_asked_for_and_named_in_the_log(
+    tmp_path: Path, way: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "app.request")
+    (store := tmp_path / "store").mkdir()
+    keys = tmp_path / "keys.json"
+    key = create_key(keys, "camera", frozenset({KeyScope.INFER}))
+    async with serving(store, api_keys_file=keys) as world, doorway(world) as door:
+        line = await door.connect()
+        line.send(message(picture(), *way))
+        assert (await line.answer()).document["code"] == "unauthenticated"
+        door.begun.clear()
+        line.send(message(picture(), *way, f"Authorization: Bearer {key}"))
+        assert (await line.answer()).status == 200
+        assert is_on(door, way)
+        await until(lambda: not door.state.tasks)
+        assert codes(world) == {"401": 1, "200": 1}
+        assert outcomes(world) == {"ok": 1}
+        record = [vars(each) for each in caplog.records if each.name == "app.request"][-1]
+        assert (record["status"], record["by"]) == (200, "camera")
 
 
 # ---- who takes it -------------------------------------------------------------------------------
