@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from app.api.schemas import TimingEntry
 from app.inference.shared_task import Reuse
+from app.schemas import TimingEntry
 
 
 class AnswerResponse(Response):
