@@ -21,3 +21,21 @@ def rank(scores: ScoreArray, classes: Sequence[str], top_k: int) -> tuple[Predic
     order = np.argsort(-scores, kind="stable")[:top_k]
     ranked = zip(order.tolist(), scores[order].tolist(), strict=True)
     return tuple([Prediction(classes[index], index, score) for index, score in ranked])
+
+
+def rank_all(
+    scores: ScoreArray, classes: Sequence[str], top_k: int
+) -> list[tuple[Prediction, ...]]:
+    """Return what ``rank`` does for each row of ``(N, K)`` float32; a batch costs little more.
+
+    Args:
+        scores: ``(N, K)`` float32, rows sum to 1.
+        classes: K names.
+        top_k: 1..K.
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
+    best = np.take_along_axis(scores, order, axis=1)
+    return [
+        tuple([Prediction(classes[index], index, score) for index, score in zip(*row, strict=True)])
+        for row in zip(order.tolist(), best.tolist(), strict=True)
+    ]
