@@ -26,7 +26,7 @@ from app.bulk.result_file import (
 )
 from app.bulk.stopping import Stop
 from app.bulk.tally import Tally
-from app.commands.admin import is_for_server, key_of
+from app.commands.admin import RequestFailedError, is_for_server, key_of
 from app.commands.stored_version import find_version
 from app.progress_bar import ProgressBar
 from app.settings import COMMAND_LINE_KEY, ENV_PREFIX, SettingsError, load_settings
@@ -265,7 +265,7 @@ def _remote(options: argparse.Namespace) -> Classifier:
                 asked,
             )
         )
-    except (KeraserveError, ValueError) as error:
+    except (KeraserveError, RequestFailedError, ValueError) as error:
         raise SettingsError(str(error)) from error
 
 
