@@ -7,9 +7,10 @@ that the network fails on. There is no event loop and no queue: batches are alwa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -26,7 +27,10 @@ from app.inference.records import ImageInfo
 from app.types import ImageArray, InputSpec, ScoreArray, Servable
 
 _AHEAD = 2
-"""Batches being decoded, per thread that decodes: one that it works on, and one that is done."""
+"""Batches per thread that decodes: one that it works on, and one that is done."""
+
+_AT_DEVICE = 2
+"""Batches: one that is executed, and one that lies ready right behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,9 @@ class LocalPolicy:
         imaging: What is decoded.
         max_upload_bytes: Largest file.
         batch_size: Images in one execution.
-        decoders: Threads that read and decode.
+        decoders: Threads that read and decode, at most. One does for thumbnails, and more would
+            only take the interpreter from each other; where the device has to wait for pixels,
+            another one begins.
     """
 
     imaging: ImagingPolicy
@@ -58,11 +64,67 @@ class _Batch:
     pixels: ImageArray
 
 
+class _Decoding:
+    """The batches that are being read and decoded, oldest first; owned by the thread that asks.
+
+    It begins with one thread: two would decode thumbnails no faster, and take the interpreter from
+    each other and from those that execute and write.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[Sequence[str]], _Batch],
+        files: Iterator[str],
+        policy: LocalPolicy,
+    ) -> None:
+        self._decode = decode
+        self._files = files
+        self._batch_size = policy.batch_size
+        self._most_at_once = policy.decoders
+        self._at_once = 1
+        self._batches: deque[Future[_Batch]] = deque()
+        self._threads = ThreadPoolExecutor(policy.decoders, thread_name_prefix="decode")
+
+    def __bool__(self) -> bool:
+        return bool(self._batches)
+
+    @property
+    def is_next_done(self) -> bool:
+        return self._batches[0].done()
+
+    def refill(self) -> None:
+        """Begin what there is room for."""
+        while len(self._batches) < _AHEAD * self._at_once:
+            if sum(not batch.done() for batch in self._batches) >= self._at_once:
+                return
+            names = list(islice(self._files, self._batch_size))
+            if not names:
+                return
+            self._batches.append(self._threads.submit(self._decode, names))
+
+    def next_batch(self) -> _Batch:
+        """Wait for the oldest."""
+        return self._batches.popleft().result()
+
+    def widen(self) -> None:
+        """Decode more batches at once from now on."""
+        self._at_once = min(self._at_once + 1, self._most_at_once)
+
+    def drop(self) -> None:
+        """Forget all that were begun."""
+        self._batches.clear()
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
 class LocalClassifier:
     """A loaded version and threads around it.
 
     Threads: the caller's ranks and yields; one executes; ``decoders`` read and decode.
-    Bound: ``2 × decoders + 2`` batches are held at a time, whatever the number of files.
+    Bound: ``2 × decoders + 2`` batches are held at a time, whatever the number of files; a thread
+    decodes one image at a time.
     Failure: a file that cannot be read or decoded, or that the network fails on, is a ``Failed`` of
     its own; the others of its batch do not notice.
     Stop: what has been decoded of the oldest batch is still executed and yielded, no more.
@@ -77,33 +139,31 @@ class LocalClassifier:
 
     def run(self, files: Iterable[str], stop: Stop, top_k: int) -> Iterator[Sequence[FileResult]]:
         """Yield a list of results for each batch, in the order of ``files``."""
-        source = iter(files)
-        decoding: deque[Future[_Batch]] = deque()
         executing: deque[tuple[_Batch, Future[list[ScoreArray | ExecutionError]]]] = deque()
-        decoders = ThreadPoolExecutor(self._policy.decoders, thread_name_prefix="decode")
         device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        decoding = _Decoding(partial(self._decode, stop=stop), iter(files), self._policy)
         try:
-            while True:
-                while len(decoding) < _AHEAD * self._policy.decoders and not stop.is_set:
-                    if not (names := list(islice(source, self._policy.batch_size))):
-                        break
-                    decoding.append(decoders.submit(self._decode, names, stop))
-                if decoding:
-                    batch = decoding.popleft().result()
+            decoding.refill()
+            while decoding or executing:
+                if decoding and len(executing) < _AT_DEVICE:
+                    was_there = decoding.is_next_done
+                    batch = decoding.next_batch()
+                    if not was_there and executing and executing[-1][1].done():
+                        decoding.widen()  # the device had to wait for pixels
                     executing.append((batch, device.submit(self._execute, batch.pixels)))
                     if stop.is_set:  # the next ones may lack what this one was cut short of
-                        decoding.clear()
-                # The device has the next batch already while this one is ranked and written.
-                if len(executing) > 1 or (executing and not decoding):
+                        decoding.drop()
+                else:
+                    # The device has the next batch already while this one is ranked and written.
                     batch, scores = executing.popleft()
                     yield self._results(batch, scores.result(), top_k)
-                elif not decoding and not executing:
-                    return
+                if not stop.is_set:
+                    decoding.refill()
         finally:
-            for pool in (decoders, device):
-                pool.shutdown(wait=True, cancel_futures=True)
+            decoding.close()
+            device.shutdown(wait=True, cancel_futures=True)
 
-    def _decode(self, files: Sequence[str], stop: Stop) -> _Batch:
+    def _decode(self, files: Sequence[str], *, stop: Stop) -> _Batch:
         """Read and decode, in a thread of its own, as many as there are before a stop."""
         pixels = np.empty((len(files), *self._spec.shape), np.uint8)
         outcomes: list[ImageInfo | Failed] = []
