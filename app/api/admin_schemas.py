@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.registry.rollout_plan import LatencyRatio, Share, Target, WindowSize
-from app.schemas import ModelSummary, RequestId
+from app.schemas.answers import ModelSummary, RequestId
 
 
 class LabelRequest(BaseModel):

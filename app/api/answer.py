@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from app.inference.shared_task import Reuse
-from app.schemas import TimingEntry
+from app.schemas.answers import TimingEntry
 
 
 class AnswerResponse(Response):

@@ -35,7 +35,7 @@ from app.api.uploads import read_image, read_images
 from app.errors import ServingError
 from app.inference.records import Classification, StageTiming
 from app.inference.reuse import least_reuse
-from app.schemas import (
+from app.schemas.answers import (
     BatchFailure,
     BatchResponse,
     BatchSuccess,

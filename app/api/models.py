@@ -16,7 +16,7 @@ from app.inference.live import LiveServable
 from app.lifecycle import Lifecycle
 from app.registry.status import ModelStatus, VersionStatus
 from app.rollout.status import CanaryStatus, ShadowStatus
-from app.schemas import (
+from app.schemas.answers import (
     CanarySummary,
     ModelResponse,
     ModelsResponse,

@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 from app.api.record import record_of
 from app.errors import QueueFullError, ServingError, UnauthenticatedError
-from app.schemas import Problem
+from app.schemas.answers import Problem
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from app.inference.records import StageTiming
-from app.schemas import TimingEntry
+from app.schemas.answers import TimingEntry
 from app.types import ServableId
 
 STATE_KEY = "record"

@@ -28,7 +28,7 @@ from app.client import (
 )
 from app.client.calls import ClassifyOptions
 from app.inference.records import ImageInfo, Prediction
-from app.schemas import ClassifyResponse, ModelResponse
+from app.schemas.answers import ClassifyResponse, ModelResponse
 
 _OF_THE_IMAGE = (
     DeadlineExceededError,

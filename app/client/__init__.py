@@ -55,10 +55,14 @@ from app.client.errors import (
 )
 from app.client.images import ImageSource
 from app.client.sync_client import Client
+from app.schemas.answers import BatchFailure, BatchSuccess, ClassifyResponse
 
 __all__ = [
     "AnswerTimeoutError",
     "AsyncClient",
+    "BatchFailure",
+    "BatchSuccess",
+    "ClassifyResponse",
     "Client",
     "ConflictError",
     "ConnectionFailedError",

@@ -27,18 +27,16 @@ from app.client.exchange import (
 )
 from app.client.images import ImageSource
 from app.client.retrying import RetryPolicy
-from app.schemas import (
+from app.schemas.answers import (
     BatchResponse,
     ClassifyResponse,
     ModelResponse,
     ModelsResponse,
     Readiness,
-    SampleEntry,
-    SamplePredictionResponse,
-    SamplesResponse,
     Unreadiness,
     VersionResponse,
 )
+from app.schemas.samples import SampleEntry, SamplePredictResponse, SamplesResponse
 
 T = TypeVar("T")
 
@@ -132,7 +130,7 @@ class AsyncClient:
 
     async def predict_sample(
         self, model: str, index: int, **options: Unpack[SampleOptions]
-    ) -> SamplePredictionResponse:
+    ) -> SamplePredictResponse:
         """Classify a sample; the answer says what it really is, too."""
         return await self._do(calls.predict_sample(model, index, **options))
 

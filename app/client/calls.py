@@ -14,18 +14,16 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from app.client.images import ImageSource, image_bytes, name_of
-from app.schemas import (
+from app.schemas.answers import (
     BatchResponse,
     ClassifyResponse,
     ModelResponse,
     ModelsResponse,
     Readiness,
-    SampleEntry,
-    SamplePredictionResponse,
-    SamplesResponse,
     Unreadiness,
     VersionResponse,
 )
+from app.schemas.samples import SampleEntry, SamplePredictResponse, SamplesResponse
 from app.types import Priority
 
 T = TypeVar("T")
@@ -192,14 +190,14 @@ def predict_sample(
     top_k: int | None = None,
     timeout_ms: float | None = None,
     priority: Priority | None = None,
-) -> Call[SamplePredictionResponse]:
+) -> Call[SamplePredictResponse]:
     """A sample, classified."""
     query = {
         "version": version, "label": label,
         "top_k": top_k, "timeout_ms": timeout_ms, "priority": priority,
     }  # fmt: skip
     path = _of_model(name, "samples", index, "predict")
-    return Call(_as(SamplePredictionResponse), "POST", path, query)
+    return Call(_as(SamplePredictResponse), "POST", path, query)
 
 
 def real(name: str, index: int) -> Call[SampleEntry]:

@@ -24,7 +24,7 @@ from app.client.errors import (
     problem_class,
 )
 from app.client.retrying import RetryPolicy
-from app.schemas import Problem, Readiness
+from app.schemas.answers import Problem, Readiness
 
 T = TypeVar("T")
 

@@ -24,18 +24,16 @@ from app.client.exchange import (
 )
 from app.client.images import ImageSource
 from app.client.retrying import RetryPolicy
-from app.schemas import (
+from app.schemas.answers import (
     BatchResponse,
     ClassifyResponse,
     ModelResponse,
     ModelsResponse,
     Readiness,
-    SampleEntry,
-    SamplePredictionResponse,
-    SamplesResponse,
     Unreadiness,
     VersionResponse,
 )
+from app.schemas.samples import SampleEntry, SamplePredictResponse, SamplesResponse
 
 T = TypeVar("T")
 
@@ -142,7 +140,7 @@ class Client:
 
     def predict_sample(
         self, model: str, index: int, **options: Unpack[SampleOptions]
-    ) -> SamplePredictionResponse:
+    ) -> SamplePredictResponse:
         """Classify a sample; the answer says what it really is, too."""
         return self._do(calls.predict_sample(model, index, **options))
 

@@ -31,7 +31,7 @@ from app.client import (
     UnsupportedFormatError,
     VersionNotFoundError,
 )
-from app.schemas import BatchFailure, BatchSuccess, ClassifyResponse
+from app.schemas.answers import BatchFailure, BatchSuccess, ClassifyResponse
 from app.types import ServableState
 from tests.api.live_server import LiveServer, listening
 from tests.api.world import PATIENCE_S, World, picture

@@ -170,7 +170,7 @@ def test_waits_on_purpose_come_on_top_of_the_timeout() -> None:
     [
         pytest.param(Answer(200, b"<html>"), "what Keraserve does not: the body", id="no JSON"),
         pytest.param(
-            Answer(200, b"{}"), "does not: label: Field required", id="a field is missing"
+            Answer(200, b"{}"), "does not: index: Field required", id="a field is missing"
         ),
         pytest.param(Answer(404, b"<h1>no</h1>"), "answered 404; is it a Ke.*no", id="no problem"),
         pytest.param(Answer(302, b""), "answered 302.*nothing", id="redirect"),

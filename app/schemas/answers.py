@@ -1,4 +1,4 @@
-"""The JSON that the routes answer with, described for OpenAPI; the client reads it by the same."""
+"""The JSON that the routes answer with, described for OpenAPI."""
 
 from __future__ import annotations
 
@@ -271,34 +271,6 @@ class VersionResponse(VersionSummary):
 
     model: ModelName
     manifest: Manifest | None = Field(description="`manifest.json` as published.")
-
-
-class ActualClass(_Schema):
-    """The class that the data set gives a sample."""
-
-    label: str = Field(description="Name of the class.", examples=["cat"])
-    class_id: int = Field(description="Position of the class in the model's list, from 0.")
-
-
-class SampleEntry(ActualClass):
-    """One labelled sample of a model."""
-
-    index: int = Field(description="Position among the samples, from 0.")
-
-
-class SamplesResponse(_Schema):
-    """Some of the labelled samples of a model."""
-
-    count: int = Field(description="Samples that there are, of the label if one is asked for.")
-    samples: list[SampleEntry]
-
-
-@dataclass(slots=True)
-class SamplePredictionResponse(ClassifyResponse):
-    """The answer for one sample."""
-
-    actual: Annotated[ActualClass, Field(description="The class that the data set gives it.")]
-    correct: Annotated[bool, Field(description="Whether the best label is that class.")]
 
 
 class Liveness(_Schema):
