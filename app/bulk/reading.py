@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-import io
 import os
-import stat
 import sys
-from typing import BinaryIO
 
 from app.bulk.records import STDIN
 from app.errors import UploadTooLargeError
 
+_PIECE_BYTES = 1 << 16
+"""A thumbnail is one piece; the buffer is cut to what came."""
+
 
 def read_file(path: str, most_bytes: int) -> bytes:
-    """Return the content of a file, or of the standard input.
+    """Return the content of a file, a pipe or the standard input.
+
+    Bare descriptors: a file object takes twice as long as the rest of reading a thumbnail.
 
     Raises:
         OSError: It cannot be read.
-        UploadTooLargeError: It has more bytes than the limit; no more than that are read.
+        UploadTooLargeError: It has more bytes than the limit; one more than that is read.
     """
     if path == STDIN:
-        return _at_most(sys.stdin.buffer, most_bytes)
-    # The bare file: a Path and a buffer take as long again as reading a thumbnail.
-    with io.FileIO(path) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):  # a pipe has no size
-            return _at_most(file, most_bytes)
-        if status.st_size > most_bytes:
-            raise UploadTooLargeError(_describe(status.st_size, most_bytes))
-        return file.readall()
+        return _read(sys.stdin.fileno(), most_bytes)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _read(descriptor, most_bytes)
+    finally:
+        os.close(descriptor)
 
 
-def _at_most(file: BinaryIO | io.FileIO, most_bytes: int) -> bytes:
-    content = bytearray()
-    while piece := file.read(1 << 16):
-        content += piece
-        if len(content) > most_bytes:
-            raise UploadTooLargeError(_describe(len(content), most_bytes))
-    return bytes(content)
-
-
-def _describe(found: int, most: int) -> str:
-    limit = f"the limit is {most:,} (KERASERVE_MAX_UPLOAD_BYTES)"
-    return f"The file has at least {found:,} bytes; {limit}."
+def _read(descriptor: int, most_bytes: int) -> bytes:
+    content = piece = os.read(descriptor, min(_PIECE_BYTES, most_bytes + 1))
+    pieces = [piece]
+    found = len(piece)
+    while piece and found <= most_bytes:
+        piece = os.read(descriptor, min(_PIECE_BYTES, most_bytes + 1 - found))
+        pieces.append(piece)
+        found += len(piece)
+    if found > most_bytes:
+        raise UploadTooLargeError(
+            f"The file has at least {found:,} bytes; the limit is {most_bytes:,} "
+            "(KERASERVE_MAX_UPLOAD_BYTES)."
+        )
+    return content if len(pieces) == 2 else b"".join(pieces)
