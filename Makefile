@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 
 # auto: gpu on Linux/x86-64 with an NVIDIA driver, else cpu
 ACCELERATOR ?= auto
-# of `make train`: a configuration by name or path, and a local copy of its data
+# of `make train` and `make samples`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
 # passed on by `make test`, `make tensorboard`, `make bench`, `bench-peers`, `-train`, `-swaps`,
@@ -31,7 +31,7 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve train tensorboard test lint typecheck check format bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
+.PHONY: help venv serve samples train tensorboard test lint typecheck check format bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,15 @@ venv: ## Make .venv with everything: serving, training, development
 serve: ## Serve the models on 127.0.0.1:8000 (PORT=9000 moves it)
 	@$(bootstrap) serve
 	@exec $(bin)/keraserve serve
+
+# A local copy is of one data set.
+models_of_samples = $(if $(DATA)$(filter-out file,$(origin CONFIG)),$(CONFIG),cifar10 fashion_mnist)
+
+samples: ## Make labelled samples of the public test sets (CONFIG=cifar10 DATA=local copy for one)
+	@$(bootstrap) samples
+	@for name in $(models_of_samples); do \
+		$(bin)/keraserve-train samples "$$name" $(if $(DATA),--data '$(DATA)') || exit $$?; \
+	done
 
 train: ## Train, evaluate and publish a version (CONFIG=cifar10, DATA=local copy of the data)
 	@$(bootstrap) serve tensorflow train

@@ -29,5 +29,6 @@ compile requirements/constraints.txt --all-extras --group build --no-annotate
 layer cpu --extra cpu --group build
 layer tensorflow-cpu --extra tensorflow-cpu --group build
 layer gpu --extra gpu --group build
+layer samples --extra samples --group build
 layer train --extra train --group build
 layer dev --extra dev --group build

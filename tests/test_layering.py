@@ -25,7 +25,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.lifecycle", "app.version_check", "app.tuning", "app.bulk"}),
     frozenset({"app.administration", "app.client"}),
     frozenset({"app.schemas"}),
-    frozenset({"app.loading", "app.keeping", "app.rollout"}),
+    frozenset({"app.loading", "app.keeping", "app.rollout", "app.samples"}),
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),

@@ -26,6 +26,7 @@ TARGETS = {
     "help",
     "lint",
     "lock",
+    "samples",
     "serve",
     "tensorboard",
     "test",
@@ -149,6 +150,50 @@ def test_control_c_drains_the_server_before_make_ends(serving: subprocess.Popen[
 )
 def test_make_train_passes_configuration_and_data(arguments: tuple[str, ...], command: str) -> None:
     assert make("-n", "train", *arguments).rstrip().endswith(f"keraserve-train {command}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names", "data"),
+    [
+        pytest.param((), "cifar10 fashion_mnist", "", id="both models of the repository"),
+        pytest.param(("CONFIG=fashion_mnist",), "fashion_mnist", "", id="one of them"),
+        pytest.param(
+            ("CONFIG=fashion_mnist", "DATA=/data/f m"),
+            "fashion_mnist",
+            "--data '/data/f m'",
+            id="one of them from a local copy",
+        ),
+        pytest.param(
+            ("DATA=/data/cifar.tgz",),
+            "cifar10",
+            "--data '/data/cifar.tgz'",
+            id="a local copy is that of make train",
+        ),
+    ],
+)
+def test_make_samples_makes_those_of_both_models_or_of_one(
+    arguments: tuple[str, ...], names: str, data: str
+) -> None:
+    command = make("-n", "samples", *arguments)
+    assert f"for name in {names};" in command
+    assert f'keraserve-train samples "$name" {data}'.rstrip() in command
+
+
+def test_make_samples_ends_with_the_code_of_the_first_that_fails(tmp_path: Path) -> None:
+    program = tmp_path / "keraserve-train"
+    program.write_text('#!/bin/sh\necho "$@"\nexit 3\n', encoding="utf-8")
+    program.chmod(0o755)
+    instead = ["bootstrap=true", f"bin={tmp_path}"]
+    done = subprocess.run(
+        ["make", "-C", str(ROOT), "--no-print-directory", "samples", *instead],
+        env=inherited(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "samples cifar10\n")
+    assert "Error 3" in done.stderr
 
 
 def test_check_is_lint_typecheck_and_test() -> None:

@@ -17,6 +17,7 @@ from training.commands import (
     evaluate,
     import_model,
     run,
+    samples,
     upgrade,
     versions,
 )
@@ -26,7 +27,7 @@ from training.data.dataset import DataError
 from training.fitting.run_directory import RunInUseError
 from training.publishing.gate import GateError
 
-COMMANDS = (run, evaluate, import_model, upgrade, versions)
+COMMANDS = (run, evaluate, import_model, upgrade, samples, versions)
 
 _DESCRIPTION = """\
 Trains image classifiers, judges them by images that they have not learnt from, and publishes them

@@ -8,6 +8,8 @@
     Publish a network that was trained elsewhere.
 ``upgrade``
     Publish a version once more, with what newer releases add.
+``samples``
+    Make the labelled samples that the service shows of a model.
 ``versions``
     List, show, compare and remove published versions.
 

@@ -5,6 +5,7 @@
   comes back. The one entrance.
 - ``class_folders``, ``png_archive``, ``idx``, ``npz``, ``public``: a reader per layout; the last
   one downloads.
+- ``test_sets``, ``downloads``: the test images of the public sets alone, without Keras; checked.
 - ``file_tree``: a folder or an archive of images, looked at as one thing.
 - ``decoding``: encoded files to pixels, by several threads; leaves unreadable ones out.
 - ``arrays``: arrays of pixels and labels, checked and brought to the network's size.

@@ -70,13 +70,18 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    return parse_idx(raw, str(path))
+
+
+def parse_idx(raw: bytes, place: str) -> NDArray[np.uint8]:
+    """Read the content of an IDX file as ``read_idx`` does; ``place`` is for messages."""
     start = 4 + 4 * raw[3] if len(raw) >= 4 else 4
     if len(raw) < start or raw[:2] != b"\0\0" or raw[2] != _UINT8:
-        raise DataError(f"{path} is no IDX file of unsigned bytes")
+        raise DataError(f"{place} is no IDX file of unsigned bytes")
     shape = tuple(int(size) for size in np.frombuffer(raw[4:start], ">u4"))
     if len(raw) - start != math.prod(shape):
         raise DataError(
-            f"{path} holds {len(raw) - start} values, its header says {math.prod(shape)}"
+            f"{place} holds {len(raw) - start} values, its header says {math.prod(shape)}"
         )
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 

@@ -20,7 +20,7 @@ def test_help_tells_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
 
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for command in ("run", "evaluate", "import", "list", "show", "compare", "remove"):
+    for command in ("run", "evaluate", "import", "samples", "list", "show", "compare", "remove"):
         assert f"\n    {command} " in text
     assert "refused by the gate" in text
 
@@ -36,7 +36,9 @@ def test_help_of_run_tells_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["run", "--help"], ["run", "mnist"], ["list"]], ids=" ".join
+    "words",
+    [["--help"], ["run", "--help"], ["run", "mnist"], ["samples", "--help"], ["list"]],
+    ids=" ".join,
 )
 def test_answer_that_needs_no_network_does_not_wait_for_tensorflow(words: list[str]) -> None:
     script = (
