@@ -126,6 +126,42 @@ def test_run_that_is_ended_in_the_middle_goes_on_without_doubles_or_holes(
     assert [score for _, _, score in found] == pytest.approx(scores, abs=1e-5)
 
 
+def test_second_signal_does_not_wait_for_what_hangs(photos: Path, tmp_path: Path) -> None:
+    gate = photos / "060.png"
+    gate.unlink()
+    os.mkfifo(gate)
+    process = start(photos, "--format", "jsonl", "--output", tmp_path / "out")
+    with gate.open("wb"):  # it waits for content, which never comes
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_S)
+    # Two signals at once may be seen in either order.
+    assert process.returncode in (-signal.SIGTERM, -signal.SIGINT)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has prlimit")
+@pytest.mark.parametrize("form", ["jsonl", "json"])
+def test_full_disk_ends_it_with_what_could_be_written(
+    photos: Path, tmp_path: Path, form: str
+) -> None:
+    output = tmp_path / "out"
+    # Every write beyond this fails in the kernel, as on a full disk.
+    limited = ["prlimit", "--fsize=8000", sys.executable, "-m", "app", "classify"]
+    words = [*limited, "--model-dir", MODELS, photos, "--format", form, "--output", output]
+    done = subprocess.run(
+        list(map(str, words)), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert f"{output} cannot be written: File too large" in done.stderr
+    if form == "json":
+        assert sorted(tmp_path.iterdir()) == [photos]
+        return
+    assert 0 < output.stat().st_size <= 8000
+    assert run(photos, "--format", form, "--output", output, "--resume")[0] == 0
+    names = [str(path) for path in sorted(photos.iterdir())]
+    assert [file for file, _, _ in answers(output, form)] == names
+
+
 @pytest.mark.parametrize("form", ["table", "json"])
 def test_whole_file_that_is_ended_in_the_middle_has_what_was_done(
     photos: Path, tmp_path: Path, form: str
