@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from app.bulk.formats import RESUMABLE
 from app.errors import ClientFaultError
@@ -74,7 +75,7 @@ def read_earlier(path: Path, format_name: str, head: str) -> Earlier:
 @contextlib.contextmanager
 def standard_output() -> Iterator[Sink]:
     """Write to the standard output."""
-    yield _Stream(sys.stdout)
+    yield _Stream()
 
 
 @contextlib.contextmanager
@@ -87,9 +88,9 @@ def new_file(path: Path) -> Iterator[Sink]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with _naming(path):
-            stream = partial.open("x", encoding=_ENCODING, errors=_ERRORS, newline="")
-        with stream:
-            yield _Stream(stream, path)
+            file = partial.open("xb", buffering=0)
+        with file:
+            yield _File(file, path)
         with _naming(path):
             partial.replace(path)
     finally:
@@ -106,30 +107,37 @@ def growing_file(path: Path, earlier: Earlier) -> Iterator[Sink]:
     with _naming(path):
         path.touch()
         os.truncate(path, earlier.end)
-        stream = path.open("a", encoding=_ENCODING, errors=_ERRORS, newline="")
-    with stream:
-        yield _Stream(stream, path)
+        file = path.open("ab", buffering=0)
+    with file:
+        yield _File(file, path)
 
 
 class _Stream:
-    def __init__(self, stream: TextIO, path: Path | None = None) -> None:
-        self._stream = stream
+    def write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+class _File:
+    """Without a buffer: what could not be written would come again when it is closed."""
+
+    def __init__(self, file: io.FileIO, path: Path) -> None:
+        self._file = file
         self._path = path
 
     def write(self, text: str) -> None:
+        left = memoryview(text.encode(_ENCODING, _ERRORS))
         with _naming(self._path):
-            self._stream.write(text)
-            self._stream.flush()
+            while left:
+                left = left[self._file.write(left) :]
 
 
 @contextlib.contextmanager
-def _naming(path: Path | None) -> Iterator[None]:
-    """Say which file an error is about; who reads our standard output may leave it as it is."""
+def _naming(path: Path) -> Iterator[None]:
+    """Say which file an error is about."""
     try:
         yield
     except OSError as error:
-        if path is None:
-            raise
         raise ResultFileError(f"{path} cannot be written: {error.strerror or error}") from error
 
 

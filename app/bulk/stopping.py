@@ -38,15 +38,12 @@ class Stop:
 
     @contextmanager
     def by_signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM ask for the end; the second one does not wait for it.
-
-        Raises:
-            KeyboardInterrupt: A second signal came.
-        """
+        """Let SIGINT and SIGTERM ask for the end; a second one ends the process, whatever hangs."""
 
         def handle(number: int, frame: FrameType | None) -> None:
             if self.is_set:
-                raise KeyboardInterrupt
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
             self.set(signal.Signals(number))
 
         handled = (signal.SIGINT, signal.SIGTERM)

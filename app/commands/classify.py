@@ -18,6 +18,7 @@ from app.bulk.inputs import Inputs
 from app.bulk.records import Answering, Classifier
 from app.bulk.result_file import (
     Earlier,
+    ResultFileError,
     Sink,
     growing_file,
     new_file,
@@ -51,10 +52,11 @@ the folder of a file is called as a label of the model, the accuracy is told at 
 Broken files are entries with an error, and are named at the end. Ctrl-C ends it and keeps what was
 done; the same command with --resume goes on. That takes --output with jsonl or csv, whose rows are
 written as they come; a row that was cut off is mended, and nothing is classified twice. A table or
-a json file appears as a whole at the end. Files that exist are not written over.
+a json file appears as a whole at the end. Files that exist are not written over. A second Ctrl-C
+waits for nothing.
 
-Exit code 0; 1: files were broken, or the server did not go on answering; 2: nothing was done, for
-the reason that it says; 130: interrupted.
+Exit code 0; 1: files were broken, or it could not go on (no server, no room on the disk); 2:
+nothing was done, for the reason that it says; 130: interrupted.
 """
 
 _URL_VARIABLE = f"{ENV_PREFIX}URL"
@@ -164,6 +166,8 @@ def _classify(options: argparse.Namespace) -> int:
         except BrokenPipeError:  # who reads our output has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return _FAILED
+        except ResultFileError as error:  # no room any more: what was written stays
+            raise RequestFailedError(str(error)) from error
 
 
 def _check_output(options: argparse.Namespace) -> None:
