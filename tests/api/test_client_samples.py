@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.client import AsyncClient, InvalidRequestError, SampleNotFoundError, SamplesUnavailableError
+from app.client import (
+    AsyncClient,
+    InvalidRequestError,
+    SampleNotFoundError,
+    SamplesUnavailableError,
+)
 from tests.api.samples_world import labelled, serving_samples
 
 
