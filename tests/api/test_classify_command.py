@@ -73,7 +73,8 @@ def metrics(server: LiveServer) -> str:
 
 
 def remote(server: LiveServer, concurrency: int = 4, timeout_s: float = 30) -> RemoteClassifier:
-    return RemoteClassifier(RemotePolicy(server.url, None, concurrency, timeout_s))
+    policy = RemotePolicy(server.url, None, concurrency, timeout_s, images_per_request=1)
+    return RemoteClassifier(policy)
 
 
 # ---- answers ------------------------------------------------------------------------------
@@ -306,3 +307,22 @@ def test_unreadable_file_is_an_entry_of_its_own(server: LiveServer, photos: Path
     found = [result for batch in remote(server).run(files, Stop(), 1) for result in batch]
     assert isinstance(found[2], Failed)
     assert (found[2].code, found[2].detail) == ("unreadable_file", "No such file or directory")
+
+
+def test_small_files_go_together_and_each_by_itself_where_that_is_refused(
+    store: Path, photos: Path
+) -> None:
+    with listening(store, **SETTINGS, max_upload_bytes=5000) as server:
+        large = photos / "cat" / "99.png"
+        policy = RemotePolicy(server.url, None, 4, 30, images_per_request=8)
+        files = names(photos)
+        before = len(server.begun)
+        found = [r for batch in RemoteClassifier(policy).run(files, Stop(), 1) for r in batch]
+        assert [result.file for result in found] == files
+        assert server.begun[before:].count("/v1/classify/batch") == COUNT / 8
+        large.write_bytes(bytes(6000))  # refused with all that came with it
+        files = names(photos)
+        found = [r for batch in RemoteClassifier(policy).run(files, Stop(), 1) for r in batch]
+    assert [result.file for result in found] == files
+    failed = [result for result in found if isinstance(result, Failed)]
+    assert [(result.file, result.code) for result in failed] == [(str(large), "upload_too_large")]
