@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from app import __version__
 from app.commands.admin import RequestFailedError, add_admin_commands
 from app.commands.bench import add_bench_command
+from app.commands.classify import add_classify_command
 from app.commands.export import add_export_command
 from app.commands.keys import add_keys_commands
 from app.commands.serve import add_serve_command
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"keraserve {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_serve_command(commands)
+    add_classify_command(commands)
     add_tune_command(commands)
     add_bench_command(commands)
     models = commands.add_parser("models", help="look at published models, and say what is served")

@@ -22,14 +22,17 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.server"}),
     frozenset({"app.main"}),
     frozenset({"app.api"}),
-    frozenset({"app.lifecycle", "app.version_check", "app.tuning"}),
-    frozenset({"app.administration"}),
+    frozenset({"app.lifecycle", "app.version_check", "app.tuning", "app.bulk"}),
+    frozenset({"app.administration", "app.client"}),
+    frozenset({"app.schemas"}),
     frozenset({"app.loading", "app.keeping", "app.rollout", "app.samples"}),
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),
     frozenset({"app.artifacts", "app.access", "app.metrics", "app.logging", "app.load"}),
-    frozenset({"app.json_file", "app.watching", "app.charts", "app.text_table"}),
+    frozenset(
+        {"app.json_file", "app.watching", "app.charts", "app.text_table", "app.progress_bar"}
+    ),
     frozenset({"app.types", "app.errors"}),
     frozenset({"app"}),  # app/__init__.py: the version number
 )

@@ -2,9 +2,9 @@
 
 ``classify``, ``models``, ``samples``, ``admin``, ``health``, ``metrics``, ``docs``
     Routes.
-``query``, ``uploads``, ``single_part``, ``multipart``, ``json_body``, ``schemas``,
-``admin_schemas``, ``sample_schemas``, ``entries``, ``answer``
-    What comes in and what goes out.
+``query``, ``uploads``, ``single_part``, ``multipart``, ``json_body``,
+``admin_schemas``, ``entries``, ``answer``
+    What comes in and what goes out; most of the schemas are ``app.schemas``.
 ``access``, ``local``
     Whether a request may do what it asks.
 ``problems``, ``error_handlers``

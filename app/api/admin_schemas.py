@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas import ModelSummary, RequestId
 from app.registry.rollout_plan import LatencyRatio, Share, Target, WindowSize
+from app.schemas.answers import ModelSummary, RequestId
 
 
 class LabelRequest(BaseModel):

@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from app.api.entries import image_entry, prediction_entries, timing_entry
 from app.api.record import RequestRecord
-from app.api.schemas import ClassifyResponse, TimingEntry
 from app.inference.records import Classification
 from app.inference.shared_task import Reuse
+from app.schemas.answers import ClassifyResponse, TimingEntry
 from app.types import ServableId
 
 _WRITE_ANSWER = TypeAdapter(ClassifyResponse).serializer.to_json

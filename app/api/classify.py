@@ -31,17 +31,17 @@ from app.api.openapi import (
 from app.api.problems import detail_of, kind_of
 from app.api.query import ClassifyQuery, query_parameters
 from app.api.record import record_of, slowest
-from app.api.schemas import (
+from app.api.uploads import read_image, read_images
+from app.errors import ServingError
+from app.inference.records import Classification
+from app.inference.reuse import least_reuse
+from app.schemas.answers import (
     BatchFailure,
     BatchResponse,
     BatchSuccess,
     ClassifyResponse,
     ErrorEntry,
 )
-from app.api.uploads import read_image, read_images
-from app.errors import ServingError
-from app.inference.records import Classification
-from app.inference.reuse import least_reuse
 
 router = APIRouter(
     route_class=DirectRoute, tags=["classify"], generate_unique_id_function=operation_id

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.api.schemas import ImageEntry, PredictionEntry, TimingEntry
 from app.inference.records import Classification, StageTiming
+from app.schemas.answers import ImageEntry, PredictionEntry, TimingEntry
 
 
 def prediction_entries(answer: Classification) -> list[PredictionEntry]:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from app.api.dependencies import lifecycle_of
 from app.api.openapi import answer_headers, operation_id, problems
-from app.api.schemas import (
+from app.schemas.answers import (
     Liveness,
     OpenInferenceLive,
     OpenInferenceReady,

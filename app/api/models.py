@@ -11,7 +11,12 @@ from app.access.caller import Scope
 from app.api.access import guard
 from app.api.dependencies import lifecycle_of
 from app.api.openapi import ACCESS_CODES, answer_headers, needs_key, operation_id, problems
-from app.api.schemas import (
+from app.errors import ServableNotFoundError
+from app.inference.live import LiveServable
+from app.lifecycle import Lifecycle
+from app.registry.status import ModelStatus, VersionStatus
+from app.rollout.status import CanaryStatus, ShadowStatus
+from app.schemas.answers import (
     CanarySummary,
     ModelResponse,
     ModelsResponse,
@@ -22,11 +27,6 @@ from app.api.schemas import (
     VersionResponse,
     VersionSummary,
 )
-from app.errors import ServableNotFoundError
-from app.inference.live import LiveServable
-from app.lifecycle import Lifecycle
-from app.registry.status import ModelStatus, VersionStatus
-from app.rollout.status import CanaryStatus, ShadowStatus
 from app.types import ServableState
 
 router = APIRouter(

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from app.access.caller import Scope
 from app.api.admin_schemas import CanaryRequest, LabelRequest
 from app.api.problems import KINDS, MEDIA_TYPE, ProblemKind, title_of
-from app.api.schemas import Problem
 from app.registry.rollout_plan import ShadowPlan
+from app.schemas.answers import Problem
 
 _EXAMPLE_REQUEST_ID = "01K5Z3J8WQ4M6T2R9V7XN0BCDE"
 _RAW_TYPES = (

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app.api.record import record_of
-from app.api.schemas import Problem
 from app.errors import QueueFullError, ServingError, UnauthenticatedError
+from app.schemas.answers import Problem
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from app.api.schemas import TimingEntry
 from app.inference.records import StageTiming
+from app.schemas.answers import TimingEntry
 from app.types import ServableId
 
 STATE_KEY = "record"

@@ -32,14 +32,14 @@ from app.api.openapi import (
 )
 from app.api.query import SamplePredictQuery, SamplesQuery, parse_query, query_parameters
 from app.api.record import record_of
-from app.api.sample_schemas import (
+from app.artifacts.labelled_samples import LabelledSamples
+from app.errors import InvalidRequestError
+from app.schemas.samples import (
     ActualEntry,
     SampleEntry,
     SamplePredictResponse,
     SamplesResponse,
 )
-from app.artifacts.labelled_samples import LabelledSamples
-from app.errors import InvalidRequestError
 
 router = APIRouter(
     tags=["samples"],

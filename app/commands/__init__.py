@@ -2,6 +2,8 @@
 
 ``serve``
     Runs the server.
+``classify``
+    Labels images on disk, in its own process or through a server.
 ``tune``
     Measures what suits a model on this machine.
 ``admin``
@@ -10,6 +12,8 @@
     Measures a running server.
 ``export``
     ``models export``: a version once more, for hosts without a GPU.
+``stored_version``
+    Which version of the store a command means.
 ``store``
     ``models list``, ``check`` and ``label``: on the folder of a store.
 ``keys``

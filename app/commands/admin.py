@@ -212,34 +212,28 @@ def _ask(
     *,
     wait_s: float = 0,
 ) -> dict[str, Any]:
-    import httpx  # here: the server, which has the same command, does not need it
+    # Here: the server, which has the same command, needs none.
+    from app.client import Client, KeraserveError, NotAnsweredError
 
     url = options.url or os.environ.get(_URL_VARIABLE) or DEFAULT_URL
-    query = {"wait_s": wait_s} if wait_s else {}
     try:
-        response = httpx.request(
-            method,
-            httpx.URL(url.rstrip("/") + path).copy_merge_params(query),
-            json=body,
-            headers=key_headers(options),
-            timeout=wait_s + _ANSWER_S,
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise RequestFailedError(f"{url} does not answer: {error} (--url)") from error
-    try:
-        document = response.json()
-    except ValueError:
-        document = {}
-    if response.is_success and isinstance(document, dict):
-        return document
-    detail = document.get("detail") if isinstance(document, dict) else None
-    raise RequestFailedError(
-        detail or f"{url} answered {response.status_code}; is it a Keraserve server?"
-    )
+        with Client(url, api_key=key_of(options), timeout_s=_ANSWER_S, retries=0) as client:
+            return client.request_json(
+                method, path, query={"wait_s": wait_s or None}, body=body, wait_s=wait_s
+            )
+    except (KeraserveError, ValueError) as error:
+        hint = " (--url)" if isinstance(error, NotAnsweredError | ValueError) else ""
+        raise RequestFailedError(f"{error}{hint}") from error
 
 
 def key_headers(options: argparse.Namespace) -> dict[str, str]:
-    """Return the header that carries the key of ``--key-file`` or the environment, if there is one.
+    """Return the header that carries the key, if there is one; see ``key_of``."""
+    key = key_of(options)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def key_of(options: argparse.Namespace) -> str | None:
+    """Return the key of ``--key-file`` or the environment, if there is one.
 
     Raises:
         RequestFailedError: The file cannot be read, or holds no key.
@@ -256,7 +250,7 @@ def key_headers(options: argparse.Namespace) -> dict[str, str]:
             raise RequestFailedError(f"{options.key_file} holds no key (--key-file)") from error
     if key and not (key.isascii() and key.isprintable()):
         raise RequestFailedError("the API key has characters that no key has")
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    return key or None
 
 
 def _print_model(model: Mapping[str, Any]) -> None:

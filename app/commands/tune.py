@@ -13,14 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from app.artifacts.checksums import verify_files
-from app.registry.labels import read_labels
-from app.registry.store import ModelStore, StoredVersion
+from app.commands.stored_version import find_version
+from app.registry.store import StoredVersion
 from app.settings import ENV_PREFIX, Settings, SettingsError, load_settings
 from app.tuning.goals import Goal
 from app.tuning.report import Report
 from app.tuning.tuning import tune_version
-from app.types import ServableId
 
 PICTURE = Path("keraserve-tune.svg")
 
@@ -165,23 +163,8 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _version(text: str | None, settings: Settings) -> StoredVersion:
-    """Return the version that is meant: whole, and of those that a server would take by default."""
-    root = settings.model_dir
-    if not root.is_dir():
-        raise SettingsError(f"the model store {root} is no folder ({ENV_PREFIX}MODEL_DIR)")
-    name, _, number = (text or settings.default_model).partition(":")
-    store = ModelStore(root)
-    versions = store.versions(name)
-    known = ", ".join(map(str, versions)) or "none"
-    if not versions:
-        models = ", ".join(store.models()) or "none"
-        raise SettingsError(f"{root} has no model {name}; it has: {models}")
-    wanted = number or str(read_labels(root).get(name, {}).get("stable", versions[0]))
-    if wanted not in map(str, versions):
-        raise SettingsError(f"{root} has no version {wanted} of {name}; it has: {known}")
-    version = store.locate(ServableId(name, int(wanted)))
-    verify_files(version.folder, store.read(version.id))
-    return version
+    name, _, number = (text or "").partition(":")
+    return find_version(settings, name, number)
 
 
 def _goal(options: argparse.Namespace) -> Goal:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from app.batching.task import BatchTask, TaskResult
+from app.inference.answering import classification
 from app.inference.counting import count_ok, late, outcome_of
 from app.inference.live import LiveServable
-from app.inference.ranking import classification
 from app.inference.records import Classification, ClassifyOptions
 from app.types import DecodedImage
 

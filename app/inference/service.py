@@ -18,12 +18,12 @@ from app.errors import (
     ServingError,
 )
 from app.imaging.decoder import ImagingPolicy, decode_image
+from app.inference.answering import classification
 from app.inference.counting import count_all, count_ok, late, outcome_of
 from app.inference.deadline import Deadline
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
 from app.inference.quick import OnEnd, QuickImage
-from app.inference.ranking import classification
 from app.inference.records import Classification, ClassifyOptions
 from app.inference.shared_task import ImageTask, SharedTask
 from app.metrics import Metrics

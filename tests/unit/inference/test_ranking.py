@@ -1,6 +1,6 @@
 import numpy as np
 
-from app.inference.ranking import rank
+from app.inference.ranking import rank, rank_all
 
 CLASSES = ("bird", "cat", "dog", "ship")
 
@@ -20,3 +20,10 @@ def test_all_labels_carry_all_of_the_probability() -> None:
 def test_equal_scores_keep_the_order_of_the_classes() -> None:
     scores = np.full(4, 0.25, np.float32)
     assert [p.label for p in rank(scores, CLASSES, 2)] == ["bird", "cat"]
+
+
+def test_a_batch_is_ranked_as_each_of_its_images() -> None:
+    scores = np.random.default_rng(1).random((7, 4)).astype(np.float32)
+    scores[3] = 0.25
+    for top_k in (1, 2, 4):
+        assert rank_all(scores, CLASSES, top_k) == [rank(row, CLASSES, top_k) for row in scores]

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from app.api.schemas import ClassifyResponse
+from app.schemas.answers import ClassifyResponse
 
 _ACTUAL: JsonDict = {"label": "cat", "class_id": 3}
 _SAMPLE: JsonDict = {"index": 0, **_ACTUAL}
