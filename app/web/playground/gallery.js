@@ -4,17 +4,15 @@ import { askJson } from "./api.js";
 import { announce, byId, el } from "./dom.js";
 import { count, percent, plural } from "./format.js";
 import { problemCard } from "./problem.js";
+import { Result } from "./result.js";
 import { Picture, Runs, pictureUrl } from "./runs.js";
 
 const PAGE = 48; // divides into rows of 4, 6, 8, 12 and 16
 
 export class Gallery {
-  /**
-   * @param {function} onShow - called with a sample whose answer is to be shown
-   * @param {function} query - returns the parameters of a classification
-   */
-  constructor(onShow, query) {
-    this._onShow = onShow;
+  /** @param {function} query - returns the parameters of a classification */
+  constructor(query) {
+    this._result = new Result("sample", (picture) => this.classify(picture));
     this._query = query;
     this._model = null;
     this._offset = 0;
@@ -50,9 +48,9 @@ export class Gallery {
 
   /** Classify one sample and show what came of it. */
   async classify(picture) {
-    this._onShow(picture);
+    this._result.show(picture);
+    byId("sample").scrollIntoView({ block: "nearest" });
     await this._runs.run([picture], this._parameters());
-    this._onShow(picture);
     this._count();
   }
 
@@ -86,6 +84,7 @@ export class Gallery {
     this._total = total;
     byId("samples-note").replaceChildren();
     byId("samples-tools").hidden = false;
+    byId("samples-shown").hidden = false;
     this._pictures = samples.map((sample) => this._picture(sample));
     const tiles = this._pictures.map((picture) => el("li", {}, this._tile(picture)));
     byId("samples-grid").replaceChildren(...tiles);
@@ -102,7 +101,7 @@ export class Gallery {
   // Most often there are none: the problem document says how to get them.
   _showProblem(error) {
     this._clear();
-    byId("samples-grid").replaceChildren();
+    byId("samples-shown").hidden = true;
     byId("samples-pages").hidden = true;
     byId("samples-tools").hidden = byId("samples-class").value === "";
     byId("samples-count").textContent = "";
@@ -114,6 +113,7 @@ export class Gallery {
     for (const { url } of this._pictures) if (url) URL.revokeObjectURL(url);
     this._pictures = [];
     this._tiles.clear();
+    this._result.clear();
   }
 
   _picture({ index, label, class_id: classId }) {
@@ -168,6 +168,7 @@ export class Gallery {
   _update(picture) {
     const tile = this._tiles.get(picture);
     if (tile) describe(tile, picture);
+    if (this._result.picture === picture) this._result.show(picture);
   }
 
   _count() {

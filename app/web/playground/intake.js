@@ -36,6 +36,8 @@ function named(file) {
 }
 
 function watchButtons(onPictures) {
+  // Elsewhere it would be one more way to choose a file.
+  byId("photo").hidden = navigator.maxTouchPoints === 0;
   for (const [button, input] of [["choose", "files"], ["photo", "camera"]]) {
     byId(button).addEventListener("click", () => byId(input).click());
     byId(input).addEventListener("change", ({ target }) => {

@@ -4,6 +4,7 @@ import { watchAccess } from "./access.js";
 import { watchAppearance } from "./appearance.js";
 import { Chooser } from "./chooser.js";
 import { watchConnection } from "./connection.js";
+import { byId } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { watchIntake } from "./intake.js";
 import { Live } from "./live.js";
@@ -13,20 +14,13 @@ import { Table } from "./table.js";
 
 let pictures = []; // what was given last
 
-const result = new Result(retry);
+const result = new Result("answer", retry);
 const table = new Table(show, stop, () => classify(pictures.filter(isLeft)));
 const runs = new Runs((picture) => {
   table.update(picture);
   if (result.picture === picture) result.show(picture);
 });
-const gallery = new Gallery(
-  (picture) => {
-    // A sample is looked at: the pictures stay in their table.
-    result.show(picture);
-    table.mark(null);
-  },
-  () => chooser.query,
-);
+const gallery = new Gallery(() => chooser.query);
 const chooser = new Chooser(({ isShownOnly, isSilent }) => {
   if (!isShownOnly) gallery.choose(chooser.model, chooser.classes);
   if (!isSilent) classifyAgain();
@@ -39,6 +33,8 @@ function take(files) {
   pictures = files.map((file) => new Picture(file));
   table.show(pictures.length > 1 ? pictures : []);
   show(pictures[0]);
+  // On a phone the answer is below what was touched.
+  byId("answer").scrollIntoView({ block: "nearest" });
   return classify(pictures);
 }
 
@@ -62,15 +58,12 @@ async function classify(wanted) {
 const isLeft = ({ state }) => state === "waiting" || state === "running";
 
 function retry(picture) {
-  if (picture.file) classify(pictures.filter((each) => each === picture || isLeft(each)));
-  else gallery.classify(picture);
+  classify(pictures.filter((each) => each === picture || isLeft(each)));
 }
 
 // Another model or version was chosen, or the server is back: what is shown is asked again.
 function classifyAgain() {
-  const { picture } = result;
-  if (picture && !picture.file) gallery.classify(picture);
-  else if (pictures.length) classify(pictures);
+  if (pictures.length) classify(pictures);
 }
 
 async function begin() {

@@ -8,10 +8,14 @@ import { curl, python } from "./snippets.js";
 
 /** Shows one picture at a time. */
 export class Result {
-  /** @param {function} onRetry - called with a picture that is to be sent again */
-  constructor(onRetry) {
+  /**
+   * @param {string} home - id of the element that it is shown in
+   * @param {function} onRetry - called with a picture that is to be sent again
+   */
+  constructor(home, onRetry) {
     this._onRetry = onRetry;
-    this._home = byId("answer");
+    this._home = byId(home);
+    this._blank = [...this._home.childNodes];
     this._language = "curl";
     this.picture = null;
   }
@@ -25,6 +29,13 @@ export class Result {
     if (isPending(picture) && !isOther) return;
     this._home.replaceChildren(this._figure(picture), this._outcome(picture));
     if (!isPending(picture)) announce(spoken(picture));
+  }
+
+  /** Show nothing, as in the beginning. */
+  clear() {
+    this.picture = null;
+    this._home.setAttribute("aria-busy", "false");
+    this._home.replaceChildren(...this._blank);
   }
 
   _figure(picture) {
