@@ -8,6 +8,8 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
     │   ├── UnauthenticatedError       401 unauthenticated
     │   ├── ForbiddenError             403 forbidden
     │   ├── ServableNotFoundError      404 model_not_found / version_not_found / label_not_found
+    │   ├── SamplesUnavailableError    404 samples_unavailable
+    │   ├── SampleNotFoundError        404 sample_not_found
     │   ├── UploadTooLargeError        413 upload_too_large
     │   ├── ImageTooLargeError         413 image_too_large
     │   ├── TooManyImagesError         413 too_many_images
@@ -71,6 +73,18 @@ class ServableNotFoundError(ClientFaultError):
         """Keep which of the three parts was not found."""
         super().__init__(message)
         self.code = code
+
+
+class SamplesUnavailableError(ClientFaultError):
+    """The model has no labelled samples, or none that can be used; says how to get them."""
+
+    code = "samples_unavailable"
+
+
+class SampleNotFoundError(ClientFaultError):
+    """No sample has this index; names the valid range."""
+
+    code = "sample_not_found"
 
 
 class UploadTooLargeError(ClientFaultError):

@@ -28,6 +28,7 @@ from app.rollout.director import TrafficDirector
 from app.rollout.metrics import RolloutMetrics
 from app.runtime.loader import load_servable
 from app.runtime.preparing import LoadServable
+from app.samples.library import SampleLibrary
 from app.settings import Settings
 from app.watching import folder_changes
 
@@ -100,6 +101,12 @@ class Lifecycle:
             max_pending=batch_policy.max_queue_size,
         )
         self.service = InferenceService(self._pool, settings.imaging_policy(), self.metrics)
+        self.samples = SampleLibrary(
+            self._manager.catalog,
+            self._store,
+            settings.samples_dir,
+            max_waiting=batch_policy.max_queue_size,
+        )
 
     def _build_orders(self, settings: Settings, registry: CollectorRegistry) -> None:
         """Build what follows the store and what administrators ask, and what splits traffic."""
@@ -190,6 +197,7 @@ class Lifecycle:
         self._loader.cut_off_images = 0  # those of swaps are no fault of this end
         await self._manager.unload_all()
         self._pool.close()
+        self.samples.close()
         self._loader.close()
         if self._following_keys is not None:  # to the end: a key may be revoked while we drain
             self._following_keys.cancel()

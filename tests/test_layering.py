@@ -24,7 +24,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.api"}),
     frozenset({"app.lifecycle", "app.version_check", "app.tuning"}),
     frozenset({"app.administration"}),
-    frozenset({"app.loading", "app.keeping", "app.rollout"}),
+    frozenset({"app.loading", "app.keeping", "app.rollout", "app.samples"}),
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),

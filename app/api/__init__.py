@@ -1,10 +1,10 @@
 """Everything that knows HTTP; one module per family of routes.
 
-``classify``, ``models``, ``admin``, ``health``, ``metrics``, ``docs``,
+``classify``, ``models``, ``samples``, ``admin``, ``health``, ``metrics``, ``docs``,
 ``playground``
     Routes.
 ``query``, ``uploads``, ``single_part``, ``multipart``, ``json_body``, ``schemas``,
-``admin_schemas``, ``answer``
+``admin_schemas``, ``sample_schemas``, ``entries``, ``answer``
     What comes in and what goes out.
 ``access``, ``local``
     Whether a request may do what it asks.
@@ -28,7 +28,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
-from app.api import admin, classify, docs, health, metrics, models, playground
+from app.api import admin, classify, docs, health, metrics, models, playground, samples
 from app.api.accounts import RequestAccounts
 from app.api.direct_route import DirectRoutes
 from app.api.error_handlers import install_error_handlers
@@ -37,7 +37,7 @@ from app.api.middleware import RequestMiddleware
 from app.api.openapi import build_openapi
 
 # In the order in which paths are compared: the busiest first.
-_FAMILIES = (classify, health, metrics, models, admin, docs, playground)
+_FAMILIES = (classify, health, metrics, models, samples, admin, docs, playground)
 
 
 def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:

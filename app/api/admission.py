@@ -18,22 +18,36 @@ BATCH_PATH = "/v1/classify/batch"
 
 
 def admit(
-    lifecycle: Lifecycle, record: RequestRecord, request: Request, *, is_one: bool
+    lifecycle: Lifecycle,
+    record: RequestRecord,
+    request: Request,
+    *,
+    is_one: bool,
+    query: ClassifyQuery | None = None,
 ) -> tuple[Choice, ClassifyOptions]:
     """Return who answers and how; refuse whom ``refuse_early`` refuses.
 
     Raises:
         ServingError: As ``choose`` and ``refuse_early`` do.
     """
-    choice, options = choose(lifecycle, record, request)
+    choice, options = choose(lifecycle, record, request, query)
     refuse_early(lifecycle, choice, options, request, is_one=is_one)
     return choice, options
 
 
 def choose(
-    lifecycle: Lifecycle, record: RequestRecord, request: Request
+    lifecycle: Lifecycle,
+    record: RequestRecord,
+    request: Request,
+    query: ClassifyQuery | None = None,
 ) -> tuple[Choice, ClassifyOptions]:
     """Return who answers and how; only the head of the request is looked at, nothing is counted.
+
+    Args:
+        lifecycle: Of the service.
+        record: Of the request; the version is noted in it.
+        request: Nothing of its body is read.
+        query: What is asked, where it does not stand in the query string alone.
 
     Raises:
         BatcherStoppedError: The service is stopping.
@@ -44,7 +58,7 @@ def choose(
     """
     if lifecycle.is_draining:
         raise BatcherStoppedError("The service is stopping and takes no new images.")
-    query = classify_query(request.scope["query_string"])
+    query = query or classify_query(request.scope["query_string"])
     timeout_s = _timeout_s(query, lifecycle.request_policy)
     key = _sticky_key(request, lifecycle.request_policy) or record.request_id
     choice = lifecycle.director.choose(query.model, query.version, query.label, key)

@@ -16,6 +16,7 @@ from app.api.answer import AnswerResponse, server_timing
 from app.api.dependencies import lifecycle_of
 from app.api.direct_route import DirectRoute
 from app.api.disconnect import CancelOnDisconnect
+from app.api.entries import image_entry, in_ms, prediction_entries, timing_entry
 from app.api.multipart import Upload
 from app.api.openapi import (
     ACCESS_CODES,
@@ -37,13 +38,10 @@ from app.api.schemas import (
     BatchSuccess,
     ClassifyResponse,
     ErrorEntry,
-    ImageEntry,
-    PredictionEntry,
-    TimingEntry,
 )
 from app.api.uploads import read_image, read_images
 from app.errors import ServingError
-from app.inference.records import Classification, StageTiming
+from app.inference.records import Classification
 from app.inference.reuse import least_reuse
 
 router = APIRouter(
@@ -88,14 +86,14 @@ async def classify(request: Request) -> Response:
         content = await read_image(request, lifecycle.request_policy, options.deadline_s)
         with CancelOnDisconnect(request.receive):
             live, answer = await lifecycle.director.classify(choice, content, options)
-    timing = _timing(answer.timing, record.elapsed_s())
+    timing = timing_entry(answer.timing, record.elapsed_s())
     record.servable, record.timing = live.id, timing
     body = ClassifyResponse(
         request_id=record.request_id,
         model=live.id.name,
         version=live.id.version,
-        predictions=_predictions(answer),
-        image=_image(answer),
+        predictions=prediction_entries(answer),
+        image=image_entry(answer),
         timing=timing,
     )
     stages = server_timing(timing, timing.total_ms)
@@ -134,7 +132,7 @@ async def classify_batch(request: Request) -> Response:
     total_s = record.elapsed_s()
     good = [answer for answer in answers if isinstance(answer, Classification)]
     slow = slowest(answer.timing for answer in good)
-    timing = None if slow is None else _timing(slow, total_s)
+    timing = None if slow is None else timing_entry(slow, total_s)
     record.servable, record.timing = live.id, timing
     failed = len(answers) - len(good)
     body = BatchResponse(
@@ -146,7 +144,7 @@ async def classify_batch(request: Request) -> Response:
         results=_entries(uploads, answers, total_s),
     )
     reuse = least_reuse(answer.reuse for answer in good)
-    stages = server_timing(timing, _ms(total_s))
+    stages = server_timing(timing, in_ms(total_s))
     return AnswerResponse(body.model_dump_json().encode(), stages, reuse)
 
 
@@ -158,9 +156,9 @@ def _entries(
         if isinstance(answer, ServingError)
         else BatchSuccess(
             filename=upload.filename,
-            predictions=_predictions(answer),
-            image=_image(answer),
-            timing=_timing(answer.timing, total_s),
+            predictions=prediction_entries(answer),
+            image=image_entry(answer),
+            timing=timing_entry(answer.timing, total_s),
         )
         for upload, answer in zip(uploads, answers, strict=True)
     ]
@@ -169,26 +167,3 @@ def _entries(
 def _error(error: ServingError) -> ErrorEntry:
     kind = kind_of(error)
     return ErrorEntry(status=kind.status, code=kind.code, detail=detail_of(error))
-
-
-def _predictions(answer: Classification) -> list[PredictionEntry]:
-    return [PredictionEntry(*found) for found in answer.predictions]
-
-
-def _image(answer: Classification) -> ImageEntry:
-    image = answer.image
-    return ImageEntry(image.format, image.width, image.height, image.mode)
-
-
-def _timing(timing: StageTiming, total_s: float) -> TimingEntry:
-    return TimingEntry(
-        decode_ms=_ms(timing.decode_s),
-        queue_ms=_ms(timing.queue_s),
-        execute_ms=_ms(timing.execute_s),
-        total_ms=_ms(total_s),
-        batch_size=timing.batch_size,
-    )
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)

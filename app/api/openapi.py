@@ -30,6 +30,7 @@ _OWN_SCHEMAS: tuple[type[BaseModel], ...] = (Problem, LabelRequest, CanaryReques
 TAGS = [
     {"name": "classify", "description": "Upload images, get ranked labels."},
     {"name": "models", "description": "What is served, and what it is."},
+    {"name": "samples", "description": "Labelled images of each model, to try it with."},
     {"name": "admin", "description": "Change what is served."},
     {"name": "health", "description": "For load balancers, orchestrators and Prometheus."},
 ]
@@ -66,6 +67,16 @@ X_CACHE = {
         "server reuses results (`KERASERVE_COALESCE`, `KERASERVE_CACHE_BYTES`).",
         "schema": {"type": "string", "enum": ["hit", "coalesced", "miss"]},
     }
+}
+ETAG = {
+    "ETag": {
+        "description": "Of the content; sent back as `If-None-Match`, it is answered with 304.",
+        "schema": {"type": "string"},
+    },
+    "Cache-Control": {
+        "description": "`private, no-cache`: it may be kept, and must be asked for again.",
+        "schema": {"type": "string"},
+    },
 }
 _HEADERS_BY_STATUS = {401: _AUTHENTICATE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
 

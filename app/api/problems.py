@@ -69,6 +69,15 @@ _KINDS = (
     ProblemKind(404, "model_not_found", "there is no model 'cifar'; there is: cifar10"),
     ProblemKind(404, "version_not_found", "cifar10 has no version 7; it has: 1"),
     ProblemKind(404, "label_not_found", "cifar10 has no label 'beta'; it has: stable"),
+    ProblemKind(
+        404,
+        "samples_unavailable",
+        "There are no labelled samples of cifar10: version 4 has none of its own, and "
+        "data/samples/cifar10.npz does not exist (KERASERVE_SAMPLES_DIR). For the models that "
+        "Keraserve brings, `make samples` makes it; for others, `keraserve-train samples cifar10 "
+        "--data PATH`.",
+    ),
+    ProblemKind(404, "sample_not_found", "cifar10 has no sample 10000; it has: 0 to 9999"),
     ProblemKind(404, "not_found", "There is no GET /v1/model; /docs lists what there is."),
     ProblemKind(405, "method_not_allowed", "/v1/classify does not take GET; it takes POST."),
     ProblemKind(

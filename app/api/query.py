@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,26 @@ Q = TypeVar("Q", bound=BaseModel)
 _MAX_SHOWN_VALUE = 80
 
 
+_Version = Annotated[
+    int | None, Field(ge=1, description="Version that answers; not together with `label`.")
+]
+_Label = Annotated[
+    str | None, Field(description="Label of the version that answers, e.g. `stable`.")
+]
+_TopK = Annotated[
+    int, Field(ge=1, description="Labels per image, best first: 1 to the number of classes.")
+]
+_TimeoutMs = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="Deadline of the whole request, ms, from its arrival. Default and most: "
+        "KERASERVE_REQUEST_TIMEOUT_MS.",
+    ),
+]
+_Priority = Annotated[Priority, Field(description="`bulk` lets `interactive` images go before.")]
+
+
 class ClassifyQuery(BaseModel):
     """Parameters of ``/v1/classify`` and ``/v1/classify/batch``."""
 
@@ -25,21 +45,42 @@ class ClassifyQuery(BaseModel):
     model: str | None = Field(
         None, description="Model that answers. Default: the configured default model."
     )
-    version: int | None = Field(
-        None, ge=1, description="Version that answers; not together with `label`."
-    )
-    label: str | None = Field(None, description="Label of the version that answers, e.g. `stable`.")
-    top_k: int = Field(
-        5, ge=1, description="Labels per image, best first: 1 to the number of classes."
-    )
-    timeout_ms: float | None = Field(
-        None,
-        gt=0,
-        description="Deadline of the whole request, ms, from its arrival. Default and most: "
-        "KERASERVE_REQUEST_TIMEOUT_MS.",
-    )
-    priority: Priority = Field(
-        "interactive", description="`bulk` lets `interactive` images go before."
+    version: _Version = None
+    label: _Label = None
+    top_k: _TopK = 5
+    timeout_ms: _TimeoutMs = None
+    priority: _Priority = "interactive"
+
+
+class SamplePredictQuery(BaseModel):
+    """Parameters of the route that classifies a sample: its path names the model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: _Version = None
+    label: _Label = None
+    top_k: _TopK = 5
+    timeout_ms: _TimeoutMs = None
+    priority: _Priority = "interactive"
+
+    def of_model(self, name: str) -> ClassifyQuery:
+        """Return the same parameters for ``/v1/classify``; what was left out still is."""
+        return ClassifyQuery(model=name, **self.model_dump(exclude_unset=True))
+
+
+MOST_LISTED_SAMPLES = 1000
+"""About 60 kB of JSON, written in a millisecond or two: the event loop does nothing else then."""
+
+
+class SamplesQuery(BaseModel):
+    """Parameters of the list of samples."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(100, ge=1, le=MOST_LISTED_SAMPLES, description="Most samples to list.")
+    offset: int = Field(0, ge=0, description="Samples to leave out at the beginning of the list.")
+    label: str | None = Field(
+        None, description="Class of the samples to list. Default: those of all classes."
     )
 
 

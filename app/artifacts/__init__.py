@@ -13,7 +13,11 @@
 ``checksums``
     SHA-256 of files, and the comparison of a folder with its manifest.
 ``samples``
-    ``samples.npz``: what the self-test runs, and labelled samples.
+    ``samples.npz``: what the self-test runs.
+``labelled_samples``
+    Images with the classes that a data set gives them: of a version, or of a file of their own.
+``array_file``
+    Reads both, whatever is in them.
 ``graph_operations``
     What a frozen TensorFlow graph may be made of.
 ``publish``

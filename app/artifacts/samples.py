@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.artifacts.array_file import read_arrays
 from app.errors import ArtifactError
 from app.types import ImageArray, ScoreArray
 
 MAX_SAMPLES = 10_000
 """The public test sets of small images have 10,000; a self-test runs 1,000 at most."""
 
-MAX_SAMPLES_BYTES = 512 * 1024**2
-"""Of all arrays unpacked: they are held in memory as a whole. 10,000 images of 32×32×3 are 31 MB,
-1,000 of 224×224×3 are 151 MB."""
-
 SUM_TOLERANCE = 1e-3
 """Float32 softmax rows stay within 1e-6; the rest is room for probabilities stored from float16."""
 
 _REQUIRED = ("images", "probabilities")
 _OPTIONAL = ("labels",)
-_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
 _DTYPES = {"images": np.uint8, "probabilities": np.float32, "labels": np.int64}
 
 
@@ -78,61 +72,11 @@ def read_samples(path: Path) -> Samples:
     Raises:
         ArtifactError: The file is missing or damaged, or its arrays are not what they must be.
     """
+    arrays: dict[str, Any] = read_arrays(path, required=_REQUIRED, optional=_OPTIONAL)
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_members(archive)
-            return Samples(
-                **{Path(name).stem: _read_array(archive, name) for name in archive.namelist()}
-            )
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{path.name} is missing") from error
+        return Samples(**arrays)
     except ArtifactError as error:
         raise ArtifactError(f"{path.name}: {error}") from error
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ArtifactError(f"{path.name} cannot be read: {error}") from error
-
-
-def _check_members(archive: zipfile.ZipFile) -> None:
-    names = sorted(archive.namelist())
-    required = {f"{name}.npy" for name in _REQUIRED}
-    known = required | {f"{name}.npy" for name in _OPTIONAL}
-    if len(set(names)) != len(names) or not required <= set(names) <= known:
-        raise ArtifactError(f"holds {names}, must hold images and probabilities, may hold labels")
-    if any(info.compress_type not in _COMPRESSIONS for info in archive.infolist()):
-        raise ArtifactError("is compressed with another method than deflate")
-    unpacked = sum(info.file_size for info in archive.infolist())
-    if unpacked > MAX_SAMPLES_BYTES:
-        raise ArtifactError(f"unpacks to {unpacked} bytes, the limit is {MAX_SAMPLES_BYTES}")
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    size_bytes = archive.getinfo(name).file_size
-    with archive.open(name) as file:
-        shape, dtype = _read_header(file)
-        # numpy allocates what the header asks for before it reads; a header can ask for anything.
-        if dtype.hasobject or any(n < 0 for n in shape) or _n_bytes(shape, dtype) > size_bytes:
-            raise ArtifactError(
-                f"{name} claims shape {shape} of {dtype}, it has {size_bytes} bytes"
-            )
-        file.seek(0)
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        return array
-
-
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-    return shape, dtype
-
-
-def _n_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    n_bytes = dtype.itemsize
-    for length in shape:
-        n_bytes *= length
-    return n_bytes
 
 
 def _check_dtypes(samples: Samples) -> None:
@@ -142,13 +86,22 @@ def _check_dtypes(samples: Samples) -> None:
             raise ArtifactError(f"{name} are {array.dtype}, must be {np.dtype(dtype)}")
 
 
-def _check_shapes(samples: Samples) -> None:
-    images, probabilities, labels = samples.images, samples.probabilities, samples.labels
+def check_images(images: ImageArray) -> None:
+    """Refuse what is no array of images.
+
+    Raises:
+        ArtifactError: Another shape than ``(N, H, W, 1 or 3)``, none at all, or too many.
+    """
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
         raise ArtifactError(f"images have shape {images.shape}, must be (N, H, W, 1 or 3)")
+    if len(images) > MAX_SAMPLES:
+        raise ArtifactError(f"{len(images)} images, the limit is {MAX_SAMPLES}")
+
+
+def _check_shapes(samples: Samples) -> None:
+    images, probabilities, labels = samples.images, samples.probabilities, samples.labels
+    check_images(images)
     count = len(images)
-    if count > MAX_SAMPLES:
-        raise ArtifactError(f"{count} images, the limit is {MAX_SAMPLES}")
     if probabilities.ndim != 2 or len(probabilities) != count or probabilities.shape[1] < 2:
         raise ArtifactError(
             f"probabilities have shape {probabilities.shape}, must be ({count}, K) with K >= 2"

@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     model_dir: Path = Field(
         Path("models"), description="Store of published versions, <name>/<version>/."
     )
+    samples_dir: Path = Field(
+        Path("data/samples"),
+        description="Labelled samples of models whose versions carry none, <name>.npz, as `make "
+        "samples` makes them. Read when somebody asks for them, and again when they change.",
+    )
     default_model: str = Field(
         "cifar10", description="Model that answers requests which name none."
     )

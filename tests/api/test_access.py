@@ -30,6 +30,10 @@ ROUTES = [
     ("GET", "/v1/models/cifar10", Scope.INFER),
     ("GET", "/v1/models/cifar10/versions/1", Scope.INFER),
     ("GET", "/v1/models/cifar10/versions/one", Scope.INFER),
+    ("GET", "/v1/models/cifar10/samples", Scope.INFER),
+    ("GET", "/v1/models/cifar10/samples/0/image", Scope.INFER),
+    ("GET", "/v1/models/cifar10/samples/0/real", Scope.INFER),
+    ("POST", "/v1/models/cifar10/samples/0/predict", Scope.INFER),
     ("GET", "/metrics", Scope.METRICS),
     ("POST", "/v1/admin/models/cifar10/load", Scope.ADMIN),
     ("POST", "/v1/admin/models/cifar10/unload", Scope.ADMIN),
@@ -54,7 +58,10 @@ OPEN = [
 
 
 def example(path: str) -> str:
-    return path.replace("{name}", "cifar10").replace("{version}", "1").replace("{label}", "beta")
+    parts = {"{name}": "cifar10", "{version}": "1", "{label}": "beta", "{index}": "0"}
+    for name, value in parts.items():
+        path = path.replace(name, value)
+    return path
 
 
 class Guarded:

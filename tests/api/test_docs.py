@@ -14,6 +14,7 @@ from tests.api.world import World, assert_problem
 
 CLASSIFY = ["model", "version", "label", "top_k", "timeout_ms", "priority"]
 CLASSIFY_STATUSES = "200 400 401 403 404 413 415 422 429 500 503 504"
+SAMPLES_STATUSES = "200 401 403 404 422 429 500 503 504"
 READINESS_STATUSES = "200 500 503"
 LOAD_STATUSES = "200 202 401 403 404 409 422 500 503"
 PUT_STATUSES = "200 202 400 401 403 404 413 422 500 503 504 507"
@@ -29,6 +30,19 @@ OPERATIONS: dict[tuple[str, str], tuple[list[str], str]] = {
     ("get", "/v1/models/{name}/versions/{version}"): (
         ["name", "version"],
         "200 401 403 404 422 500",
+    ),
+    ("get", "/v1/models/{name}/samples"): (
+        ["name", "limit", "offset", "label"],
+        SAMPLES_STATUSES,
+    ),
+    ("get", "/v1/models/{name}/samples/{index}/image"): (
+        ["name", "index"],
+        "200 304 401 403 404 422 429 500 503 504",
+    ),
+    ("get", "/v1/models/{name}/samples/{index}/real"): (["name", "index"], SAMPLES_STATUSES),
+    ("post", "/v1/models/{name}/samples/{index}/predict"): (
+        ["name", "index", *CLASSIFY[1:]],
+        "200 400 401 403 404 413 422 429 500 503 504",
     ),
     ("get", "/livez"): ([], "200 500"),
     ("get", "/readyz"): ([], READINESS_STATUSES),
@@ -113,7 +127,7 @@ async def test_every_error_is_a_problem_document_with_an_example_that_fits(world
     for key, operation in operations(await fetch(world)).items():
         for status, response in operation["responses"].items():
             is_health = "/v1/" not in key[1] and status == "503"
-            if status in ("200", "202") or is_health:
+            if status in ("200", "202", "304") or is_health:
                 continue
             content = response["content"]["application/problem+json"]
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
@@ -128,7 +142,8 @@ async def test_every_field_of_an_answer_is_explained(world: World) -> None:
     schemas = (await fetch(world))["components"]["schemas"]
     for name in ("ClassifyResponse", "BatchResponse", "TimingEntry", "VersionSummary", "Problem",
                  "ModelSummary", "AdminResponse", "CanaryRequest", "CanarySummary", "LabelRequest",
-                 "ShadowPlan", "ShadowSummary"):  # fmt: skip
+                 "ShadowPlan", "ShadowSummary", "SampleEntry", "SamplesResponse", "ActualEntry",
+                 "SamplePredictResponse"):  # fmt: skip
         for field, schema in schemas[name]["properties"].items():
             assert "description" in schema or "$ref" in schema or field == "results"
 

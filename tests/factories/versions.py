@@ -70,11 +70,11 @@ def make_samples(manifest: Manifest, *, count: int = 4, labelled: bool = True) -
     )
 
 
-def write_content(folder: Path, manifest: Manifest) -> None:
+def write_content(folder: Path, manifest: Manifest, samples: Samples | None = None) -> None:
     """Write every file of a version but its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_bytes(f"weights of {manifest.name}:{manifest.version}".encode())
-    write_samples(folder / SAMPLES, make_samples(manifest))
+    write_samples(folder / SAMPLES, samples or make_samples(manifest))
     (folder / REPORT).mkdir()
     (folder / REPORT / "report.html").write_text("<p>fine</p>")
 
@@ -86,16 +86,17 @@ def make_version(
     *,
     defect: Defect | None = None,
     is_exported: bool = False,
+    samples: Samples | None = None,
     **changes: Any,
 ) -> Path:
     """Make ``root/name/version``, whole but for ``defect``, and return the folder.
 
     ``changes`` replace fields of its manifest. ``is_exported``: it has what only looks like an
-    export for the openvino engine.
+    export for the openvino engine. ``samples``: None makes four that are labelled.
     """
     folder = root / name / str(version)
     manifest = make_manifest(name, version, **changes)
-    write_content(folder, manifest)
+    write_content(folder, manifest, samples)
     if is_exported:
         (folder / OPENVINO_MODEL).parent.mkdir()
         (folder / OPENVINO_MODEL).write_text("<net/>")
