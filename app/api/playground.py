@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from fastapi import APIRouter
@@ -106,7 +106,7 @@ def _names() -> frozenset[str]:
     )
 
 
-@lru_cache(maxsize=None)  # as many as there are files: names are checked before
+@cache  # as many as there are files: names are checked before
 def _load(name: str) -> _Asset:
     path = _FOLDER / name
     content = path.read_bytes()

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.api.live_server import LiveServer, listening
+from tests.api.samples_world import unlabelled
 from tests.api.world import add_version
 from tests.browser.playground import PATIENCE_MS, Playground
 
@@ -44,11 +45,11 @@ def browser() -> Iterator[Browser]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """One with two models and a version that is not the default; shared, so leave it as it is."""
     store = tmp_path_factory.mktemp("store")
-    add_version(store, "cifar10", 1)
-    add_version(store, "cifar10", 2)
+    for version in (1, 2):
+        add_version(store, "cifar10", version, samples=unlabelled())
     add_version(store, "flowers", 7, classes=("rose", "<b>tulip</b>"))
     (store / "labels.json").write_text('{"cifar10": {"stable": 2, "beta": 1}}', encoding="utf-8")
-    with listening(store, models="cifar10:all,flowers") as server:
+    with listening(store, models="cifar10:all,flowers", samples_dir=store / "none") as server:
         yield server
 
 

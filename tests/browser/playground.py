@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
 
 from tests.api.world import picture
 
@@ -19,12 +19,21 @@ PATIENCE_MS = 15_000
 
 _WATCHED_SCHEMES = {"http", "https", "ws", "wss"}
 
-_FILES = """
-const transfer = new DataTransfer();
-for (const { name, mimeType, content } of files) {
-  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-  transfer.items.add(new File([bytes], name, { type: mimeType }));
-}
+# Violations are told by an event even where the console says nothing of them.
+_WATCH = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  tellViolation(`${event.violatedDirective}: ${event.blockedURI}`));
+const { createObjectURL, revokeObjectURL } = URL;
+window.held = new Set();
+URL.createObjectURL = (blob) => {
+  const url = createObjectURL.call(URL, blob);
+  window.held.add(url);
+  return url;
+};
+URL.revokeObjectURL = (url) => {
+  window.held.delete(url);
+  revokeObjectURL.call(URL, url);
+};
 """
 
 
@@ -36,7 +45,7 @@ class Upload:
     content: bytes = field(default_factory=picture)
     mime_type: str = "image/png"
 
-    def for_chooser(self) -> dict[str, Any]:
+    def for_chooser(self) -> FilePayload:
         return {"name": self.name, "mimeType": self.mime_type, "buffer": self.content}
 
     def for_script(self) -> dict[str, Any]:
@@ -69,12 +78,8 @@ class Playground:
         self.page.on("request", lambda request: self._asked(request.url))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", lambda message: self._said(message.type, message.text))
-        # Reported as an event even where the console says nothing of it.
         context.expose_function("tellViolation", lambda text: self.faults.append(text))
-        context.add_init_script(
-            "document.addEventListener('securitypolicyviolation', (event) =>"
-            " tellViolation(`${event.violatedDirective}: ${event.blockedURI}`));"
-        )
+        context.add_init_script(_WATCH)
 
     @classmethod
     def open(cls, browser: Browser, url: str, folder: Path, **context: Any) -> Playground:
@@ -117,15 +122,18 @@ class Playground:
         """Drop files onto the field, with all events of a drop."""
         self.page.evaluate(
             """(files) => {
-              %s
+              const transfer = new DataTransfer();
+              for (const { name, mimeType, content } of files) {
+                const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, { type: mimeType }));
+              }
               const zone = document.querySelector("#drop");
               for (const kind of ["dragenter", "dragover", "drop"]) {
                 const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
                 const isTaken = !zone.dispatchEvent(new DragEvent(kind, options));
                 if (kind !== "dragenter" && !isTaken) throw new Error(`${kind} is not taken`);
               }
-            }"""
-            % _FILES,
+            }""",
             [file.for_script() for file in files],
         )
 
@@ -203,6 +211,12 @@ class Playground:
     @property
     def server_state(self) -> Locator:
         return self.page.locator("#server")
+
+    @property
+    def held_pictures(self) -> int:
+        """Pictures that the page keeps in the browser's memory to show them."""
+        count: int = self.page.evaluate("window.held.size")
+        return count
 
     def assert_accessible(self) -> None:
         found = Axe().run(self.page)

@@ -113,7 +113,8 @@ def test_page_works_where_nothing_can_be_stored(
     playground = open_page(server.url)
     playground.page.add_init_script(
         """for (const name of ["localStorage", "sessionStorage"]) {
-          Object.defineProperty(window, name, { get() { throw new DOMException("", "SecurityError"); } });
+          const get = () => { throw new DOMException("", "SecurityError"); };
+          Object.defineProperty(window, name, { get });
         }"""
     )
     playground.page.reload()

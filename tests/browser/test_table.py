@@ -126,9 +126,13 @@ def test_pictures_without_room_are_sent_again_when_the_server_says(
     with listening(store, max_batch_size=1, max_queue_size=1, max_images_per_request=1) as server:
         playground = open_page(server.url)
         puppet = server.puppets["cifar10:1"]
+        playground.page.clock.install()
         puppet.hold()
         with playground.page.expect_response(lambda response: response.status == 429):
             playground.drop(*uploads(8))
         puppet.let_go()
         count = playground.many.locator("#many-count")
+        expect(count).not_to_have_text("8 of 8 pictures classified")
+        for _ in range(4):  # as long as the page ever waits, each time
+            playground.page.clock.run_for(30_000)
         expect(count).to_have_text("8 of 8 pictures classified")

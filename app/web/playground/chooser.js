@@ -120,7 +120,8 @@ export class Chooser {
     const version = this._shown();
     const about = byId("about");
     if (!version) {
-      about.textContent = this._models.length ? "No version of this model can answer yet." : "";
+      const reason = this._current()?.versions[0]?.reason;
+      about.textContent = this._current() ? `No version of this model can answer: ${reason ?? "it is on its way"}.` : "";
       return;
     }
     const classes = version.classes ?? [];

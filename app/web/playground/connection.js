@@ -62,8 +62,20 @@ export async function showReadiness() {
     events.dispatchEvent(new Event("lost"));
     return;
   }
+  const reasons = document.reasons ?? [];
   if (document.status === "ready") show("ready", "Ready");
-  else show("unready", `Not ready: ${(document.reasons ?? []).join(", ")}`);
+  else show("unready", "Not ready");
+  showReasons(reasons);
+}
+
+// Requests that do not need what is missing are answered all the same.
+function showReasons(reasons) {
+  const before = byId("reasons");
+  if (before?.textContent === reasons.join("")) return;
+  before?.remove();
+  if (!reasons.length) return;
+  const items = reasons.map((text) => el("li", { text }));
+  byId("notices").append(el("ul", { id: "reasons", class: "notice bad", role: "list", "aria-label": "Why the server is not ready" }, ...items));
 }
 
 function show(state, text) {
