@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, P
 from tests.api.world import picture
 
 # Other processes may share the cores; nothing waits this long where all is well.
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
 
 _WATCHED_SCHEMES = {"http", "https", "ws", "wss"}
 
