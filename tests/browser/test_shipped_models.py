@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FloatRect, expect
 
 from app.artifacts.labelled_samples import LabelledSamples, write_labelled_samples
 from app.artifacts.manifest import read_manifest
@@ -24,7 +24,7 @@ from tests.keras.server_process import ROOT, Server, serving
 SCREENSHOTS = ROOT / "data" / "screenshots"
 PICTURES = ROOT / "docs" / "images"
 SAMPLES = 60
-A_LINE = re.compile(r"^M.*L")
+A_LINE = re.compile(r"^M.*L.*L")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,19 @@ def keep(playground: Playground, name: str, *, is_whole: bool = True) -> None:
     playground.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=is_whole)
 
 
+def keep_for_readme(playground: Playground, name: str) -> None:
+    """Keep the picture and its answer alone: the README shows nothing else."""
+    box = playground.answer.bounding_box()
+    assert box is not None
+    size = playground.page.viewport_size
+    assert size is not None
+    clip = {"x": 0, "y": 0, "width": size["width"], "height": box["y"] + box["height"] + 24}
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    playground.page.screenshot(
+        path=SCREENSHOTS / f"{name}.png", full_page=True, clip=FloatRect(**clip)
+    )
+
+
 def ours(name: str) -> Upload:
     return Upload(f"{name}.png", (PICTURES / f"{name}.png").read_bytes())
 
@@ -64,6 +77,7 @@ def test_our_pictures_are_recognised_each_by_its_model(open_page: OpenPage, serv
     expect(playground.bars.first).to_contain_text("ship")
     expect(playground.answer.locator(".verdict")).to_contain_text("cifar10")
     keep(playground, "ship-light")
+    keep_for_readme(playground, "playground-light")
     playground.page.get_by_role("button", name="Try the sneaker").click()
     expect(playground.bars.first).to_contain_text("Sneaker")
     expect(playground.answer.locator(".verdict")).to_contain_text("fashion_mnist")
@@ -82,6 +96,7 @@ def test_pasted_screenshot_is_classified_as_if_it_were_uploaded(
     assert playground.texts(playground.bars, ".score") == uploaded
     playground.answer.get_by_text("Copy as curl or Python").click()
     keep(playground, "ship-dark")
+    keep_for_readme(playground, "playground-dark")
 
 
 @pytest.mark.parametrize(

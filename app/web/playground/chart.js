@@ -30,7 +30,9 @@ export class Chart {
     this.element = el("div", { class: "chart" },
       el("h3", { text: title }),
       el("p", { class: "now" }, ...numbers),
-      el("div", { class: "drawing" }, this._drawing, this._most));
+      el("div", { class: "drawing" }, this._drawing, this._most),
+      el("p", { class: "axis quiet" },
+        el("span", { text: `${spanS / 60} min ago` }), el("span", { text: "now" })));
   }
 
   /**
@@ -64,7 +66,8 @@ function path(points, index, x, y) {
       isDrawn = false;
       return "";
     }
-    const step = `${isDrawn ? "L" : "M"}${x(atS).toFixed(1)} ${y(value).toFixed(1)}`;
+    const to = `${x(atS).toFixed(1)} ${y(value).toFixed(1)}`;
+    const step = isDrawn ? `L${to}` : `M${to}L${to}`; // a value that stands alone is a dot
     isDrawn = true;
     return step;
   }).join("");

@@ -57,6 +57,7 @@ export class Gallery {
   async _turn(offset) {
     this._stop.abort();
     this._runs.stop();
+    this._seen.disconnect(); // what is turned away from is not loaded any more
     this._stop = new AbortController();
     const { signal } = this._stop;
     this._offset = Math.max(0, offset);
@@ -124,7 +125,7 @@ export class Gallery {
 
   _tile(picture) {
     const image = el("img", { alt: "", width: 64, height: 64 });
-    const said = el("span", { class: "said", text: picture.label });
+    const said = el("span", { class: "said" }, el("b"), el("span"));
     const tile = el("button", {
       type: "button", class: "tile", on: { click: () => this.classify(picture) },
     }, image, said);
@@ -183,7 +184,8 @@ export class Gallery {
 
 function describe(tile, picture) {
   const { answer, error, index, label, state } = picture;
-  const said = tile.querySelector(".said");
+  const [real, said] = tile.querySelector(".said").children;
+  real.textContent = label;
   tile.classList.remove("right", "wrong", "failed");
   tile.setAttribute("aria-busy", String(state === "running"));
   if (state === "failed") {
@@ -194,12 +196,12 @@ function describe(tile, picture) {
     const best = answer.predictions[0].label;
     const { label: actual } = answer.actual;
     tile.classList.add(answer.correct ? "right" : "wrong");
-    said.textContent = answer.correct ? `✓ ${actual}` : `✗ ${actual}, not ${best}`;
+    said.textContent = answer.correct ? "✓ right" : `✗ says ${best}`;
     tile.setAttribute("aria-label", answer.correct
       ? `Sample ${index}, ${actual}: right`
       : `Sample ${index}, actual ${actual}, predicted ${best}: wrong`);
   } else {
-    said.textContent = label;
+    said.textContent = "";
     tile.setAttribute("aria-label", `Sample ${index}, ${label}`);
   }
 }
