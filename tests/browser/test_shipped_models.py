@@ -53,11 +53,10 @@ def keep_for_readme(playground: Playground, name: str) -> None:
     assert box is not None
     size = playground.page.viewport_size
     assert size is not None
-    clip = {"x": 0, "y": 0, "width": size["width"], "height": box["y"] + box["height"] + 24}
+    bottom = box["y"] + box["height"]
+    clip = FloatRect(x=0, y=0, width=size["width"], height=bottom + 24)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    playground.page.screenshot(
-        path=SCREENSHOTS / f"{name}.png", full_page=True, clip=FloatRect(**clip)
-    )
+    playground.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, clip=clip)
 
 
 def ours(name: str) -> Upload:
