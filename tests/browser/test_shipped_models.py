@@ -98,16 +98,19 @@ def test_pasted_screenshot_is_classified_as_if_it_were_uploaded(
     keep_for_readme(playground, "playground-dark")
 
 
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True,
+         "device_scale_factor": 2}  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("name", "screen"),
+    ("name", "screen", "scheme"),
     [
-        ("desk", {}),
-        ("phone", {"viewport": {"width": 360, "height": 740}, "is_mobile": True,
-                   "has_touch": True, "device_scale_factor": 2}),
-        ("wall", {"viewport": {"width": 3840, "height": 2160}}),
+        ("desk", {}, "light"),
+        ("desk", {}, "dark"),
+        ("phone", PHONE, "light"),
+        ("wall", {"viewport": {"width": 3840, "height": 2160}}, "dark"),
     ],
-)  # fmt: skip
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+)
 def test_everything_at_once_looks_as_it_should(
     open_page: OpenPage, server: Server, name: str, screen: dict[str, object], scheme: str
 ) -> None:
