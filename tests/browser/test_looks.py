@@ -68,6 +68,18 @@ def test_page_is_accessible_and_fits(
     playground.assert_fits_its_width()
 
 
+def test_page_is_accessible_before_anything_is_known_of_the_server(
+    open_page: OpenPage, server: LiveServer
+) -> None:
+    playground = open_page(server.url, is_waited_for=False)
+    # As if nothing was ever answered.
+    playground.page.route("**/{v1,metrics,readyz}**", lambda route: None)
+    playground.page.reload()
+    expect(playground.server_state).to_have_text("Asking the server …")
+    playground.assert_accessible()
+    playground.assert_fits_its_width()
+
+
 def test_long_names_do_not_widen_the_page(open_page: OpenPage, server: LiveServer) -> None:
     playground = open_page(server.url, **PHONE)
     playground.drop(Upload(f"{'long' * 50}.png"), Upload("broken" * 30, b"no picture"))

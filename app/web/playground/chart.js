@@ -23,7 +23,7 @@ export class Chart {
     this._lines = names.map((_, index) => svg("path", { class: `line line-${index}` }));
     this._area = svg("path", { class: "area" });
     this._drawing = svg("svg", {
-      viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img",
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": title,
     }, this._area, ...this._lines);
     const numbers = names.map((name, index) =>
       el("span", { class: `number-${index}` }, name ? el("small", { text: `${name} ` }) : null, this._numbers[index]));
