@@ -26,7 +26,9 @@ export class Chooser {
     try {
       answer = await askJson("v1/models");
     } catch (error) {
-      byId("about").replaceChildren(problemCard(error, { isCalm: true }));
+      // Where a key is asked for, its field says so.
+      const isDenied = [401, 403].includes(error.problem?.status);
+      byId("about").replaceChildren(...(isDenied ? [] : [problemCard(error, { isCalm: true })]));
       return;
     }
     const before = this._key();
