@@ -1,6 +1,7 @@
 """Everything that knows HTTP; one module per family of routes.
 
-``classify``, ``models``, ``samples``, ``admin``, ``health``, ``metrics``, ``docs``
+``classify``, ``models``, ``samples``, ``admin``, ``health``, ``metrics``, ``docs``,
+``playground``
     Routes.
 ``query``, ``uploads``, ``single_part``, ``multipart``, ``json_body``,
 ``admin_schemas``, ``entries``, ``answer``
@@ -29,7 +30,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
-from app.api import admin, classify, docs, health, metrics, models, samples
+from app.api import admin, classify, docs, health, metrics, models, playground, samples
 from app.api.accounts import RequestAccounts
 from app.api.direct_route import DirectRoutes
 from app.api.error_handlers import install_error_handlers
@@ -39,7 +40,7 @@ from app.api.middleware import RequestMiddleware
 from app.api.openapi import build_openapi
 
 # In the order in which paths are compared: the busiest first.
-_FAMILIES = (classify, health, metrics, models, samples, admin, docs)
+_FAMILIES = (classify, health, metrics, models, samples, admin, docs, playground)
 
 
 def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:

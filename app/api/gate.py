@@ -133,8 +133,11 @@ class RefusalGate:
         return None
 
     def note_begun(self, version: ServableId) -> None:
-        """Take note that one who passed in this turn waits already."""
-        if version in self._passed:
+        """Take note that one who passed in this turn waits already.
+
+        Also told of those whom the gate did not look at; at worst one too many passes then.
+        """
+        if self._passed.get(version):
             self._passed[version] -= 1
 
     def _note_passed(self, version: ServableId) -> None:

@@ -56,7 +56,8 @@ class _TellingServer(uvicorn.Server):
 
 @contextmanager
 def listening(store: Path, **settings: Any) -> Iterator[LiveServer]:
-    """Serve a store; takes what ``build`` takes."""
+    """Serve a store, on a free port; takes what ``build`` takes, and ``on_port``."""
+    port: int = settings.pop("on_port", 0)
     app, puppets = build(store, **settings)
     lifecycle: Lifecycle = app.state.lifecycle
     begun: list[str] = []
@@ -65,7 +66,7 @@ def listening(store: Path, **settings: Any) -> Iterator[LiveServer]:
         begun.append(scope.get("path", ""))
         await app(scope, receive, send)
 
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(
         noted, http=gated(app.state.gate, app.state.lane), log_config=None, access_log=False
     )

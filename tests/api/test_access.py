@@ -53,7 +53,7 @@ GUARDED = pytest.mark.parametrize(
 )
 OPEN = [
     "/livez", "/readyz", "/healthz", "/health", "/ping", "/v2/health/live", "/v2/health/ready",
-    "/docs", "/redoc", "/openapi.json", "/favicon.ico",
+    "/docs", "/redoc", "/openapi.json", "/favicon.ico", "/", "/playground/main.js",
 ]  # fmt: skip
 
 

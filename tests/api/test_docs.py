@@ -162,7 +162,10 @@ async def test_swagger_ui_can_upload_a_file_both_ways(world: World) -> None:
 
 
 async def test_every_route_is_described_but_the_pages(world: World) -> None:
-    pages = {"/", "/docs", "/redoc", "/openapi.json", "/favicon.ico", "/docs/assets/{name}"}
+    pages = {
+        "/", "/playground/{name}", "/docs", "/redoc", "/openapi.json", "/favicon.ico",
+        "/docs/assets/{name}",
+    }  # fmt: skip
     paths = {getattr(route, "path", "") for route in world.app.routes}
     assert paths - pages == {path for _, path in OPERATIONS}
 
@@ -222,8 +225,3 @@ async def test_parts_of_the_pages_are_kept_by_browsers(
 @pytest.mark.parametrize("name", ["README.md", "..%2Fdocs%2FREADME.md", "%2e%2e"])
 async def test_nothing_else_of_their_folder_is_given(world: World, name: str) -> None:
     assert_problem(await world.client.get(f"/docs/assets/{name}"), 404, "not_found")
-
-
-async def test_front_page_leads_to_the_documentation(world: World) -> None:
-    response = await world.client.get("/")
-    assert (response.status_code, response.headers["location"]) == (307, "/docs")

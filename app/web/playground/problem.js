@@ -1,0 +1,29 @@
+// Shows what went wrong in the words of its problem document.
+
+import { el } from "./dom.js";
+import { plural } from "./format.js";
+
+/**
+ * Show an error.
+ * @param {Error} error - a ProblemError, or what the page itself stumbled over
+ * @param {object} options - `onRetry`: called by a button; `isCalm`: not an alert
+ */
+export function problemCard(error, { onRetry = null, isCalm = false } = {}) {
+  const problem = error.problem ?? { title: "The page failed", detail: String(error), code: "" };
+  const small = [
+    problem.status ? `${problem.status} ${problem.code}` : problem.code,
+    problem.request_id ? `request ${problem.request_id}` : "",
+  ].filter(Boolean);
+  return el("div", { class: isCalm ? "problem calm" : "problem", role: isCalm ? null : "alert" },
+    el("p", { class: "problem-title", text: problem.title }),
+    el("p", { text: problem.detail }),
+    retryNote(error),
+    small.length ? el("p", { class: "mono quiet", text: small.join(" · ") }) : null,
+    onRetry && el("button", { type: "button", text: "Try again", on: { click: onRetry } }));
+}
+
+function retryNote(error) {
+  if (!error.retryAfterS) return null;
+  const text = `There should be room again in ${plural(error.retryAfterS, "second")}.`;
+  return el("p", { class: "retry", text });
+}

@@ -1,0 +1,125 @@
+"""API keys: asked for by the page where the server asks for one, kept no longer than the tab."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from app.access.caller import Scope
+from app.access.keys_file import create_key
+from tests.api.live_server import LiveServer, listening
+from tests.api.world import picture
+from tests.browser.conftest import OpenPage
+from tests.browser.playground import Playground, Upload
+
+
+class Guarded:
+    def __init__(self, server: LiveServer, keys: dict[Scope, str]) -> None:
+        self.server = server
+        self.keys = keys
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Guarded]:
+    store, path = tmp_path / "store", tmp_path / "keys.json"
+    store.mkdir()
+    keys = {scope: create_key(path, scope.value, [scope]) for scope in Scope}
+    with listening(store, api_keys_file=path) as server:
+        yield Guarded(server, keys)
+
+
+def key_form(playground: Playground) -> Locator:
+    return playground.page.locator("#key-form")
+
+
+def give(playground: Playground, key: str) -> None:
+    playground.page.get_by_label("API key").fill(key)
+    playground.page.get_by_role("button", name="Use this key").click()
+
+
+def test_page_asks_for_a_key_and_works_with_it(open_page: OpenPage, guarded: Guarded) -> None:
+    playground = open_page(guarded.server.url, is_waited_for=False)
+    form = key_form(playground)
+    expect(form).to_contain_text("The request carries no API key.")
+    expect(form).to_contain_text("scope infer (KERASERVE_API_KEYS_FILE)")
+
+    give(playground, "ks_wrong")
+    expect(form).to_contain_text("The request's API key is not known, or no longer.")
+    give(playground, guarded.keys[Scope.METRICS])
+    expect(form).to_contain_text("The key metrics has the scope metrics")
+    give(playground, guarded.keys[Scope.INFER])
+    expect(form).to_be_hidden()
+    expect(playground.model).to_be_enabled()
+    playground.choose(Upload())
+    expect(playground.bars).to_have_count(3)
+
+
+def test_key_is_kept_until_the_tab_is_closed_and_no_longer(
+    open_page: OpenPage, guarded: Guarded
+) -> None:
+    playground = open_page(guarded.server.url, is_waited_for=False)
+    give(playground, guarded.keys[Scope.INFER])
+    expect(playground.model).to_be_enabled()
+    playground.page.reload()
+    expect(playground.model).to_be_enabled()
+    expect(key_form(playground)).to_be_hidden()
+
+    kept = playground.page.evaluate("JSON.stringify(localStorage) + document.cookie")
+    assert "ks_" not in kept
+    assert "ks_" not in playground.page.url
+    other = playground.page.context.new_page()
+    other.goto(guarded.server.url)
+    expect(other.locator("#key-form")).to_be_visible()
+
+
+def test_picture_that_was_refused_is_classified_once_there_is_a_key(
+    open_page: OpenPage, guarded: Guarded
+) -> None:
+    playground = open_page(guarded.server.url, is_waited_for=False)
+    playground.choose(Upload())
+    expect(playground.answer.get_by_role("alert")).to_contain_text("Unauthorized")
+    give(playground, guarded.keys[Scope.INFER])
+    expect(playground.bars).to_have_count(3)
+
+
+def test_live_panel_says_so_where_metrics_are_not_allowed_and_draws_where_they_are(
+    open_page: OpenPage, guarded: Guarded
+) -> None:
+    playground = open_page(guarded.server.url, is_waited_for=False)
+    give(playground, guarded.keys[Scope.INFER])
+    expect(playground.live).to_contain_text("this takes one with the scope metrics")
+    expect(playground.live.locator(".chart").first).to_be_hidden()
+
+    admin = open_page(guarded.server.url, is_waited_for=False)
+    give(admin, guarded.keys[Scope.ADMIN])  # admin may all of it
+    expect(admin.live.locator(".chart")).to_have_count(4)
+    expect(admin.live.locator(".chart").first).to_be_visible()
+    expect(admin.live).not_to_contain_text("scope metrics")
+
+
+def test_copied_request_takes_the_key_from_the_environment(
+    open_page: OpenPage, guarded: Guarded, tmp_path: Path
+) -> None:
+    playground = open_page(guarded.server.url, is_waited_for=False)
+    key = guarded.keys[Scope.INFER]
+    give(playground, key)
+    expect(playground.model).to_be_enabled()
+    (tmp_path / "cat.png").write_bytes(picture())
+    playground.choose(Upload("cat.png"))
+    expect(playground.bars).to_have_count(3)
+
+    for language, shell in (("curl", ["sh", "-c"]), ("Python", ["python3", "-c"])):
+        command = playground.copy_request(language)
+        assert key not in command
+        assert "KERASERVE_API_KEY" in command
+        if language == "curl":
+            environment = os.environ | {"KERASERVE_API_KEY": key}
+            ran = subprocess.run(
+                [*shell, command], cwd=tmp_path, env=environment, capture_output=True, check=True
+            )
+            assert b'"predictions"' in ran.stdout
