@@ -123,3 +123,14 @@ def test_copied_request_takes_the_key_from_the_environment(
                 [*shell, command], cwd=tmp_path, env=environment, capture_output=True, check=True
             )
             assert b'"predictions"' in ran.stdout
+
+
+def test_key_that_no_request_can_carry_is_not_taken(open_page: OpenPage, guarded: Guarded) -> None:
+    """Browsers refuse to send it at all, which would look like a server that breaks off."""
+    playground = open_page(guarded.server.url, is_waited_for=False)
+    give(playground, "ks_schlüssel")
+    expect(playground.page.locator("#key:invalid")).to_have_count(1)
+    expect(key_form(playground)).to_contain_text("The request carries no API key.")
+    give(playground, f" {guarded.keys[Scope.INFER]} ")  # spaces come with copying
+    expect(playground.model).to_be_enabled()
+    expect(key_form(playground)).to_be_hidden()
