@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,16 +114,16 @@ def test_copied_request_takes_the_key_from_the_environment(
     playground.choose(Upload("cat.png"))
     expect(playground.bars).to_have_count(3)
 
-    for language, shell in (("curl", ["sh", "-c"]), ("Python", ["python3", "-c"])):
+    programs = {"curl": ("sh", b'"predictions"'), "Python": (sys.executable, b"%")}
+    for language, (program, expected) in programs.items():
         command = playground.copy_request(language)
         assert key not in command
         assert "KERASERVE_API_KEY" in command
-        if language == "curl":
-            environment = os.environ | {"KERASERVE_API_KEY": key}
-            ran = subprocess.run(
-                [*shell, command], cwd=tmp_path, env=environment, capture_output=True, check=True
-            )
-            assert b'"predictions"' in ran.stdout
+        ran = subprocess.run(
+            [program, "-c", command], cwd=tmp_path, capture_output=True, timeout=30, check=True,
+            env=os.environ | {"KERASERVE_API_KEY": key},
+        )  # fmt: skip
+        assert expected in ran.stdout
 
 
 def test_key_that_no_request_can_carry_is_not_taken(open_page: OpenPage, guarded: Guarded) -> None:

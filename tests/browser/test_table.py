@@ -118,6 +118,24 @@ def test_stopped_run_keeps_what_is_done_and_goes_on(open_page: OpenPage, tmp_pat
         expect(playground.many.locator("#stop")).to_be_hidden()
 
 
+def test_picture_whose_run_was_stopped_does_not_look_busy(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with listening(store) as server:
+        playground = open_page(server.url)
+        puppet = server.puppets["cifar10:1"]
+        before = len(puppet.executed)
+        puppet.hold()
+        playground.drop(*uploads(3))
+        puppet.wait_began(before + 1)
+        answer = playground.page.locator("#answer")
+        expect(answer).to_have_attribute("aria-busy", "true")
+        playground.many.get_by_role("button", name="Stop").click()
+        expect(answer).to_have_attribute("aria-busy", "false")
+
+
 def test_pictures_without_room_are_sent_again_when_the_server_says(
     open_page: OpenPage, tmp_path: Path
 ) -> None:

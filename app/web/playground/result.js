@@ -25,7 +25,7 @@ export class Result {
   show(picture) {
     const isOther = this.picture !== picture;
     this.picture = picture;
-    this._home.setAttribute("aria-busy", String(isPending(picture)));
+    this._home.setAttribute("aria-busy", String(picture.state === "running"));
     // The answer before stays, dimmed, until this one is there: it is a matter of milliseconds.
     if (isPending(picture) && !isOther) return;
     this._home.replaceChildren(this._figure(picture), this._outcome(picture));
