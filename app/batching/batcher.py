@@ -57,7 +57,8 @@ class DynamicBatcher:
         is cut to the next smaller allowed size, and the rest goes first in the one after it.
         Where several devices share one (``ServableGroup.joins_at``), fewer images than that wait
         for one of those that work, and count as if no other were free; where two are free and
-        enough for both wait, each takes its part.
+        enough for both wait, each takes its part; and without ``batch_timeout_s`` a batch lies
+        ready as soon as it is as large as the one before it.
     Answer
         Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
         caller's own cancellation. The next batch is on its way to the device before the answers
@@ -82,9 +83,10 @@ class DynamicBatcher:
     Bound
         On D devices that live, queue delay of an interactive task <= batch_timeout_s + (1 +
         ceil(max_queue_size / (D x max_batch_size))) x longest execution, splitting included, and
-        where the last batch before it is cut, one execution of each smaller allowed size more. Of
-        a bulk task, while interactive tasks fill every batch: (2 + ceil(max_queue_size / D)) x
-        longest execution; without bound only at ``max_batch_size`` 1, where no place can be kept.
+        where the last batch before it is cut, one execution of each smaller allowed size more;
+        where devices share one, one more, which the last few wait for. Of a bulk task, while
+        interactive tasks fill every batch: (2 + ceil(max_queue_size / D)) x longest execution;
+        without bound only at ``max_batch_size`` 1, where no place can be kept.
     """
 
     def __init__(

@@ -295,7 +295,8 @@ class Dispatcher:
 
     def _may_close(self, now_s: float, lane: DeviceLane) -> bool:
         ready_at = self.policy.max_batch_size
-        if self._joins_at > 1 and lane.batches:
+        # Who is to wait for company waits for the largest batch.
+        if self._joins_at > 1 and lane.batches and not self.policy.batch_timeout_s:
             # Of devices that share one, each is kept at work: a batch as large as the one before
             # it lies ready, and needs no turn of the event loop, which may be long in coming.
             ready_at = max(self._least_to_join, len(lane.batches[-1]))

@@ -14,7 +14,7 @@ from app.batching.task import BatchTask
 from app.types import Clock, Servable
 
 LANE_DEPTH = 2
-"""Batches handed to a device at once: the one it executes, and a full one behind it."""
+"""Batches handed to a device at once: the one it executes, and one that lies ready behind it."""
 
 
 class DeviceLane:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,13 +114,24 @@ def test_copied_request_takes_the_key_from_the_environment(
     playground.choose(Upload("cat.png"))
     expect(playground.bars).to_have_count(3)
 
-    for language, shell in (("curl", ["sh", "-c"]), ("Python", ["python3", "-c"])):
+    programs = {"curl": ("sh", b'"predictions"'), "Python": (sys.executable, b"%")}
+    for language, (program, expected) in programs.items():
         command = playground.copy_request(language)
         assert key not in command
         assert "KERASERVE_API_KEY" in command
-        if language == "curl":
-            environment = os.environ | {"KERASERVE_API_KEY": key}
-            ran = subprocess.run(
-                [*shell, command], cwd=tmp_path, env=environment, capture_output=True, check=True
-            )
-            assert b'"predictions"' in ran.stdout
+        ran = subprocess.run(
+            [program, "-c", command], cwd=tmp_path, capture_output=True, timeout=30, check=True,
+            env=os.environ | {"KERASERVE_API_KEY": key},
+        )  # fmt: skip
+        assert expected in ran.stdout
+
+
+def test_key_that_no_request_can_carry_is_not_taken(open_page: OpenPage, guarded: Guarded) -> None:
+    """Browsers refuse to send it at all, which would look like a server that breaks off."""
+    playground = open_page(guarded.server.url, is_waited_for=False)
+    give(playground, "ks_schlüssel")
+    expect(playground.page.locator("#key:invalid")).to_have_count(1)
+    expect(key_form(playground)).to_contain_text("The request carries no API key.")
+    give(playground, f" {guarded.keys[Scope.INFER]} ")  # spaces come with copying
+    expect(playground.model).to_be_enabled()
+    expect(key_form(playground)).to_be_hidden()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.api.live_server import listening
 from tests.api.world import add_version
 from tests.browser.conftest import OpenPage
-from tests.browser.playground import Upload
+from tests.browser.playground import Playground, Upload, uploads
 from tests.factories.versions import Defect, make_version
 
 
@@ -39,6 +40,35 @@ def test_page_says_that_the_server_is_gone_and_goes_on_when_it_is_back(
         expect(notice).to_be_hidden()
         expect(playground.server_state).to_have_text("Ready")
         expect(playground.version.locator("option").first).to_have_text("Default (2)")
+
+
+def test_pictures_that_had_not_had_their_turn_go_on_too(playground: Playground) -> None:
+    """The connection breaks and is back while others of the same run are on their way."""
+    is_back = False
+    asked = 0
+
+    def classify(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        if is_back:
+            route.continue_()
+        elif asked == 1:
+            route.abort("connectionreset")
+
+    def alive(route: Route) -> None:
+        nonlocal is_back
+        if is_back:
+            route.continue_()
+        else:
+            is_back = True
+            route.abort("connectionrefused")
+
+    playground.page.route(re.compile(r"/v1/classify\?"), classify)
+    playground.page.route("**/livez", alive)
+    playground.drop(*uploads(8))
+    count = playground.many.locator("#many-count")
+    expect(count).to_have_text("8 of 8 pictures classified")
+    assert asked > 8
 
 
 def test_new_version_is_in_the_chooser_without_a_reload(

@@ -17,6 +17,7 @@ from tests.api.samples_world import labelled, put, unlabelled
 from tests.api.world import CLASSES, add_version
 from tests.browser.conftest import OpenPage
 from tests.browser.playground import Playground
+from tests.factories.versions import Defect, make_version
 
 COUNT = 130  # two pages and a part
 DOG = CLASSES.index("dog")
@@ -100,6 +101,27 @@ def test_one_class_alone_can_be_looked_at(open_page: OpenPage, gallery: LiveServ
     expect(playground.samples.get_by_role("navigation")).to_be_hidden()
     playground.samples.get_by_role("combobox", name="Class").select_option("All")
     expect(tiles(playground)).to_have_count(48)
+
+
+def test_classes_can_be_chosen_once_the_model_has_become_ready(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    put(tmp_path, labelled(COUNT))
+    store = tmp_path / "store"
+    make_version(store, defect=Defect.WRONG_SHA256)
+    with listening(store, samples_dir=tmp_path / "samples") as server:
+        playground = open_page(server.url)
+        expect(playground.model.locator("option")).to_have_text("cifar10 (not ready)")
+        add_version(store, version=2, samples=unlabelled())
+        classes = playground.samples.get_by_role("combobox", name="Class")
+        expect(classes.locator("option")).to_have_text(["All", *CLASSES])
+        classes.select_option("frog")
+        expect(tiles(playground)).to_have_count(43)
+        # The choice stays when another version of the same classes takes over.
+        add_version(store, version=3, samples=unlabelled())
+        expect(playground.version.locator("option").first).to_have_text("Default (3)")
+        expect(classes).to_have_value("frog")
+        expect(tiles(playground)).to_have_count(43)
 
 
 def test_pages_can_be_turned_to_the_end_and_back(open_page: OpenPage, gallery: LiveServer) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.api.live_server import LiveServer, listening
 from tests.api.world import picture
@@ -70,3 +70,20 @@ def test_nothing_is_asked_while_nobody_looks(open_page: OpenPage, server: LiveSe
               document.dispatchEvent(new Event("visibilitychange"));
             }"""
         )
+
+
+def test_figures_begin_anew_with_another_process(open_page: OpenPage, server: LiveServer) -> None:
+    """It has counted more than the one before, so that its counts alone do not tell."""
+    playground = open_page(server.url)
+    readings = [(1.0, 10), (2.0, 100)]
+
+    def metrics(route: Route) -> None:
+        started_s, images = readings.pop(0) if len(readings) > 1 else readings[0]
+        text = f'keraserve_images_total{{outcome="ok"}} {images}\n'
+        route.fulfill(body=f"{text}process_start_time_seconds {started_s}\n")
+
+    playground.page.route("**/metrics", metrics)
+    playground.page.reload()
+    rate = chart(playground, "Pictures per second")
+    expect(rate.locator("strong")).to_have_text("0")
+    expect(rate.locator(".most")).to_have_text("")

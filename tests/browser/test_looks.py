@@ -135,3 +135,18 @@ def test_page_works_where_nothing_can_be_stored(
     assert is_dark(playground)
     playground.choose(Upload())
     expect(playground.bars).to_have_count(3)
+
+
+def test_bars_are_seen_where_the_system_takes_all_colours(
+    open_page: OpenPage, server: LiveServer
+) -> None:
+    playground = open_page(server.url, forced_colors="active")
+    playground.choose(Upload())
+    expect(playground.bars).to_have_count(3)
+    colours = [
+        playground.bars.first.locator(part).evaluate(
+            "(element) => getComputedStyle(element).backgroundColor"
+        )
+        for part in (".track", ".track i")
+    ]
+    assert colours[0] != colours[1]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Route, expect
 
 from tests.api.live_server import LiveServer, listening
 from tests.api.world import add_version, picture
@@ -255,3 +256,44 @@ def test_file_that_cannot_be_read_is_said_to_be_so(playground: Playground) -> No
     )
     playground.choose(Upload())
     expect(playground.answer.get_by_role("alert")).to_contain_text("The browser cannot read it")
+
+
+def test_strip_of_the_stages_is_full_however_fast_the_answer_is(playground: Playground) -> None:
+    timing = {"decode_ms": 0.1, "queue_ms": 0.02, "execute_ms": 0.2, "total_ms": 0.4}
+
+    def fast(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["timing"] |= timing
+        route.fulfill(json=answer)
+
+    playground.page.route(re.compile(r"/v1/classify\?"), fast)
+    playground.choose(Upload())
+    expect(playground.answer.locator(".strip i")).to_have_count(4)
+    left, right = playground.answer.locator(".strip").evaluate(
+        """(strip) => [strip, strip.lastChild].map((each) => each.getBoundingClientRect().right)"""
+    )
+    assert right == pytest.approx(left, abs=1)
+
+
+def test_picture_that_is_no_file_can_be_saved_for_the_copied_request(
+    playground: Playground, server: LiveServer, tmp_path: Path
+) -> None:
+    playground.paste(picture(8))
+    expect(playground.bars).to_have_count(3)
+    command = playground.copy_request("curl")
+    with playground.page.expect_download() as download:
+        playground.answer.get_by_role("link", name="save the picture").click()
+    download.value.save_as(tmp_path / download.value.suggested_filename)
+    ran = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=30, check=True
+    )
+    found = json.loads(ran.stdout)["predictions"]
+    assert [(each["label"], each["score"]) for each in found] == truth(server, picture(8))
+
+    playground.page.get_by_role("button", name="Try the ship").click()
+    expect(playground.answer.locator("figcaption")).to_contain_text("ship.webp")
+    expect(playground.answer.locator("a[download='ship.webp']")).to_be_attached()
+    playground.choose(Upload())
+    expect(playground.answer.locator("figcaption")).to_contain_text("cat.png")
+    expect(playground.bars).to_have_count(3)
+    assert playground.answer.locator("a[download]").count() == 0

@@ -118,6 +118,24 @@ def test_stopped_run_keeps_what_is_done_and_goes_on(open_page: OpenPage, tmp_pat
         expect(playground.many.locator("#stop")).to_be_hidden()
 
 
+def test_picture_whose_run_was_stopped_does_not_look_busy(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with listening(store) as server:
+        playground = open_page(server.url)
+        puppet = server.puppets["cifar10:1"]
+        before = len(puppet.executed)
+        puppet.hold()
+        playground.drop(*uploads(3))
+        puppet.wait_began(before + 1)
+        answer = playground.page.locator("#answer")
+        expect(answer).to_have_attribute("aria-busy", "true")
+        playground.many.get_by_role("button", name="Stop").click()
+        expect(answer).to_have_attribute("aria-busy", "false")
+
+
 def test_pictures_without_room_are_sent_again_when_the_server_says(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
@@ -136,3 +154,29 @@ def test_pictures_without_room_are_sent_again_when_the_server_says(
         for _ in range(4):  # as long as the page ever waits, each time
             playground.page.clock.run_for(30_000)
         expect(count).to_have_text("8 of 8 pictures classified")
+
+
+def test_numbers_in_names_sort_as_numbers(playground: Playground) -> None:
+    playground.drop(*reversed(uploads(12)))
+    expect(playground.many.locator("#many-count")).to_have_text("12 of 12 pictures classified")
+    playground.many.get_by_role("columnheader", name="File").get_by_role("button").click()
+    assert column(playground, 2) == [f"{number}.png" for number in range(12)]
+
+
+def test_end_of_many_is_read_aloud_and_not_each_of_them(playground: Playground) -> None:
+    """Every change of a live region is."""
+    playground.page.evaluate(
+        """() => {
+          window.said = [];
+          for (const region of document.querySelectorAll("[role=status], [aria-live]")) {
+            const note = () => window.said.push(region.textContent);
+            const what = { childList: true, characterData: true, subtree: true };
+            new MutationObserver(note).observe(region, what);
+          }
+        }"""
+    )
+    playground.drop(*uploads(12))
+    end = "12 of 12 pictures classified"
+    expect(playground.page.locator("#announce")).to_have_text(end)
+    said: list[str] = playground.page.evaluate("window.said")
+    assert [text for text in said if "classified" in text] == [end]

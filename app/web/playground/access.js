@@ -19,6 +19,8 @@ function showForm(problem, onKey) {
   }
   const field = el("input", {
     id: "key", name: "key", type: "password", autocomplete: "off", spellcheck: "false",
+    // Nothing else can stand in a request: the browser would refuse to send it.
+    pattern: "\\s*[!-~]+\\s*", title: "A key has no spaces and no letters with accents.",
     required: true, "aria-describedby": "key-why",
   });
   const submit = (event) => {

@@ -1,6 +1,6 @@
 // Asks the server: with the key, if there is one, and with its errors as they are meant.
 
-/** Told of what concerns the whole page: `denied` (401, 403), `lost` (no answer), `heard`. */
+/** Told of what concerns the whole page: `denied` (401, 403), `lost` (no answer). */
 export const events = new EventTarget();
 
 /**
@@ -77,7 +77,6 @@ export async function ask(path, { query, isQuiet = false, headers = {}, ...optio
     if (error.name === "AbortError") throw error;
     throw await whyUnanswered();
   }
-  events.dispatchEvent(new Event("heard"));
   if (response.ok) return response;
   const error = await problemOf(response);
   if (!isQuiet && (response.status === 401 || response.status === 403)) {

@@ -33,12 +33,13 @@ export class Gallery {
     if (!model) return;
     const isOther = model !== this._model;
     this._model = model;
-    if (isOther) {
-      const every = el("option", { value: "", text: "All" });
-      const options = classes.map((name) => el("option", { value: name, text: name }));
-      byId("samples-class").replaceChildren(every, ...options);
-    }
-    this._turn(isOther ? 0 : this._offset);
+    const select = byId("samples-class");
+    const before = isOther ? "" : select.value;
+    const every = el("option", { value: "", text: "All" });
+    const options = classes.map((name) => el("option", { value: name, text: name }));
+    select.replaceChildren(every, ...options);
+    select.value = classes.includes(before) ? before : "";
+    this._turn(isOther || select.value !== before ? 0 : this._offset);
   }
 
   /** Ask for the same page again. */

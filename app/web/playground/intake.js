@@ -5,6 +5,17 @@ import { byId } from "./dom.js";
 
 const CANNOT_READ = "The browser cannot read it; it may be a folder, or be gone.";
 
+// Pictures that are no file of whoever gave them.
+const unsaved = new WeakSet();
+
+function noteUnsaved(file) {
+  unsaved.add(file);
+  return file;
+}
+
+/** Whether a `File` is in the page alone: pasted as pixels, just photographed, or one of ours. */
+export const isUnsaved = (file) => unsaved.has(file);
+
 /**
  * Take pictures in.
  * @param {function} onPictures - called with a list of `File`
@@ -24,7 +35,7 @@ export function watchIntake(onPictures, onExample) {
       const { example, model } = button.dataset;
       const response = await fetch(address(`playground/${example}`)).catch(() => null);
       const content = response?.ok ? await response.blob() : new Blob();
-      onExample(new File([content], example, { type: "image/webp" }), model);
+      onExample(noteUnsaved(new File([content], example, { type: "image/webp" })), model);
     });
   }
 }
@@ -32,7 +43,8 @@ export function watchIntake(onPictures, onExample) {
 // Browsers call whatever is pasted image.png.
 function named(file) {
   const isGeneric = file.name === "image.png" || file.name === "";
-  return isGeneric ? new File([file], "pasted.png", { type: file.type || "image/png" }) : file;
+  if (!isGeneric) return file;
+  return noteUnsaved(new File([file], "pasted.png", { type: file.type || "image/png" }));
 }
 
 function watchButtons(onPictures) {
@@ -41,7 +53,9 @@ function watchButtons(onPictures) {
   for (const [button, input] of [["choose", "files"], ["photo", "camera"]]) {
     byId(button).addEventListener("click", () => byId(input).click());
     byId(input).addEventListener("change", ({ target }) => {
-      if (target.files.length) onPictures([...target.files]);
+      const files = [...target.files];
+      if (input === "camera") files.forEach(noteUnsaved);
+      if (files.length) onPictures(files);
       target.value = ""; // the same file can be chosen again
     });
   }

@@ -52,7 +52,7 @@ export class Live {
   }
 
   async _go(round) {
-    const goesOn = await (this._isAllowed ? this._read() : this._ask());
+    const goesOn = await (this._isAllowed ? this._read(round) : this._ask());
     if (!goesOn || round !== this._round) return;
     const waitMs = this._isAllowed ? EVERY_MS : READINESS_EVERY_MS;
     this._timer = setTimeout(() => this._go(round), waitMs);
@@ -64,17 +64,18 @@ export class Live {
     return true;
   }
 
-  async _read() {
+  async _read(round) {
     let text;
     try {
       text = await (await ask("metrics", { isQuiet: true })).text();
     } catch (error) {
-      if (error instanceof LostError) return false;
+      if (error instanceof LostError || round !== this._round) return false;
       this._isAllowed = ![401, 403].includes(error.problem?.status);
       byId("live-note").replaceChildren(problemCard(error, { isCalm: true }));
       byId("live-charts").hidden = !this._isAllowed;
       return true;
     }
+    if (round !== this._round) return false; // the page was hidden meanwhile, or begun again
     byId("live-note").replaceChildren();
     byId("live-charts").hidden = false;
     this._take(reading(text));
@@ -83,7 +84,9 @@ export class Live {
 
   _take(now) {
     const before = this._readings.at(-1);
-    if (before && now.images < before.images) this._readings = []; // another process counts
+    // Another process counts, or a version has gone with its counts.
+    const isAnew = now.startedS !== before?.startedS || now.images < before.images;
+    if (isAnew) this._readings = [];
     this._readings.push(now);
     const span = this._readings.filter(({ atS }) => atS >= now.atS - QUANTILES_OF_S - 1);
     this._readings = span;
@@ -124,6 +127,7 @@ function reading(text) {
     .sort((one, other) => one.model.localeCompare(other.model) || other.version - one.version);
   return {
     atS: performance.now() / 1000,
+    startedS: total(series, "process_start_time_seconds"),
     images: total(series, "keraserve_images_total", isImage),
     waiting: total(series, "keraserve_queue_size"),
     batchSum: total(series, "keraserve_batch_size_sum"),

@@ -86,7 +86,8 @@ watchConnection(async () => {
   await chooser.load();
   gallery.reload();
   live.begin();
-  const lost = pictures.filter((picture) => picture.isLost);
-  if (lost.length) classify(lost);
+  if (!pictures.some((picture) => picture.isLost)) return;
+  // With those that have not had their turn: a new run ends the one before.
+  classify(pictures.filter((picture) => picture.isLost || isLeft(picture)));
 });
 begin();

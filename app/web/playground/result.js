@@ -3,6 +3,7 @@
 import { address, hasKey } from "./api.js";
 import { announce, byId, el } from "./dom.js";
 import { bytes, duration, percent } from "./format.js";
+import { isUnsaved } from "./intake.js";
 import { problemCard } from "./problem.js";
 import { curl, python } from "./snippets.js";
 
@@ -24,7 +25,7 @@ export class Result {
   show(picture) {
     const isOther = this.picture !== picture;
     this.picture = picture;
-    this._home.setAttribute("aria-busy", String(isPending(picture)));
+    this._home.setAttribute("aria-busy", String(picture.state === "running"));
     // The answer before stays, dimmed, until this one is there: it is a matter of milliseconds.
     if (isPending(picture) && !isOther) return;
     this._home.replaceChildren(this._figure(picture), this._outcome(picture));
@@ -89,7 +90,8 @@ export class Result {
     return el("details", { class: "copy" },
       el("summary", { text: "Copy as curl or Python" }),
       el("div", { class: "buttons", role: "group", "aria-label": "Copy the request" }, ...tabs, copy, said),
-      code);
+      code,
+      saving(picture));
   }
 }
 
@@ -129,6 +131,13 @@ function bars({ predictions, actual }) {
   }));
 }
 
+// The request reads a file, which whoever pasted pixels does not have.
+function saving({ file, name, url }) {
+  if (!file || !isUnsaved(file)) return null;
+  return el("p", { class: "quiet" }, `It reads ${name} from the folder that it is run in: `,
+    el("a", { href: url, download: name, text: "save the picture" }), " there first.");
+}
+
 const STAGES = [
   ["decode", "decode", "decode_ms", "from the file to pixels"],
   ["queue", "queue", "queue_ms", "waiting for the device"],
@@ -140,11 +149,13 @@ function times({ answer: { timing }, tookMs }) {
   const known = timing.decode_ms + timing.queue_ms + timing.execute_ms;
   const values = STAGES.map(([, , field]) =>
     field ? timing[field] : Math.max(0, timing.total_ms - known));
+  // Shares of the whole: growth factors that add up to less than 1 leave a part of the strip empty.
+  const whole = values.reduce((sum, value) => sum + value, 0) || 1;
   const strip = el("div", { class: "strip", "aria-hidden": "true" });
   const legend = el("ul", { class: "legend" });
   STAGES.forEach(([stage, name, , title], index) => {
     const piece = el("i", { class: stage });
-    piece.style.setProperty("--part", values[index]);
+    piece.style.setProperty("--part", (100 * values[index]) / whole);
     strip.append(piece);
     legend.append(el("li", { class: stage, title },
       el("i", { "aria-hidden": "true" }), `${name} ${duration(values[index])}`));
@@ -152,10 +163,11 @@ function times({ answer: { timing }, tookMs }) {
   const batch = timing.batch_size === 0 ? "known from before, not executed"
     : timing.batch_size === 1 ? "executed alone"
     : `executed with ${timing.batch_size - 1} other${timing.batch_size === 2 ? "" : "s"}`;
+  const size = timing.batch_size ? ` (batch of ${timing.batch_size})` : "";
   return el("div", { class: "times" },
     el("p", {},
       el("strong", { text: duration(timing.total_ms) }), " in the server, ", batch,
-      el("span", { class: "quiet", text: ` (batch of ${timing.batch_size}). ${duration(tookMs)} as seen from here.` })),
+      el("span", { class: "quiet", text: `${size}. ${duration(tookMs)} as seen from here.` })),
     strip, legend);
 }
 

@@ -131,7 +131,7 @@ export class Table {
     const compare = (one, other) => {
       const [a, b] = [column.value(one), column.value(other)];
       if (a === undefined || b === undefined) return (a === undefined) - (b === undefined);
-      const order = column.isNumber ? a - b : a.localeCompare(b);
+      const order = column.isNumber ? a - b : a.localeCompare(b, undefined, { numeric: true });
       return isDescending ? -order : order;
     };
     return this._pictures.toSorted(compare);

@@ -290,3 +290,26 @@ async def test_each_takes_its_share_and_has_the_next_batch_lie_ready() -> None:
         assert is_answer_to(await task, image)
     assert [puppet.batch_sizes for puppet in sharing.puppets] == [[4, 4], [4]]
     await sharing.close()
+
+
+async def test_only_a_full_batch_lies_ready_where_company_is_waited_for() -> None:
+    sharing = Sharing(policy(8, batch_timeout_s=1.0))
+    schedule = sharing.batcher.schedule_many
+    tasks = schedule(random_images(1))
+    await turn()
+    sharing.clock.advance(1.0)
+    await sharing.began(1, 0)
+    tasks += schedule(random_images(JOINS_AT))
+    await turn()
+    sharing.clock.advance(1.0)
+    await sharing.began(1, 1)
+    tasks += schedule(random_images(JOINS_AT))
+    await turn()
+    assert sharing.batcher.queue_size == JOINS_AT, "they have not waited for their company"
+    tasks += schedule(random_images(8 - JOINS_AT))
+    await turn()
+    assert sharing.batcher.queue_size == 0, "a full batch gets no better by waiting"
+    assert sharing.begun == [1, 1]
+    await sharing.close()
+    for task in tasks:
+        await task
