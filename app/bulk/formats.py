@@ -18,6 +18,7 @@ RESUMABLE = ("jsonl", "csv")
 """Those whose rows stand by themselves: a later run appends to what an earlier one wrote."""
 
 _BROKEN = "-"
+_CSV_END = "\r\n"
 _MOST_LABEL_WIDTH = 40
 
 
@@ -119,7 +120,8 @@ class CsvFormat:
         """Make columns for so many labels."""
         self._top_k = top_k
         self._buffer = io.StringIO()
-        self._writer = csv.writer(self._buffer, lineterminator="\n")
+        # Before Python 3.13, only what is in the end of a line is put between quotation marks.
+        self._writer = csv.writer(self._buffer, lineterminator=_CSV_END)
 
     def head(self) -> str:
         """Return the line of headings."""
@@ -144,7 +146,7 @@ class CsvFormat:
 
     def _line(self, fields: Sequence[object]) -> str:
         self._writer.writerow(fields)
-        line = self._buffer.getvalue()
+        line = self._buffer.getvalue().removesuffix(_CSV_END) + "\n"
         self._buffer.seek(0)
         self._buffer.truncate()
         return line

@@ -21,6 +21,7 @@ INFO = ImageInfo("PNG", 4, 4, "RGB")
 RESULTS: list[FileResult] = [
     Classified("a.png", "pets", 3, (Prediction("cat", 0, 0.9),), INFO),
     Failed('odd "name",\nwith all.png', "invalid_image", "truncated"),
+    Classified("lines \u2028\x0b\x85\r\x1c.png", "pets", 3, (Prediction("a\rb", 0, 0.9),), INFO),
     Classified("\udcff.png", "pets", 3, (Prediction("dog", 1, 0.8),), INFO),
 ]
 FORMATS: dict[str, type[JsonLinesFormat] | type[CsvFormat]] = {
@@ -82,7 +83,12 @@ def test_without_a_file_there_is_nothing(tmp_path: Path, name: str) -> None:
     [
         ("jsonl", b'{"file": "a"}\nhello\n', "line 2: no result"),
         ("jsonl", b"[1]\n", "line 1: no result"),
+        ("jsonl", b"everything on one line", "line 1: no result"),
+        ("jsonl", b'{"file": "a"}\n{"name": ', "line 2: no result"),
+        ("csv", b"everything on one line", "other columns"),
+        ("csv", b"file,model,version,label,score,label_2", "other columns"),
         ("csv", b"name,label\n", "other columns"),
+        ("csv", b"file,model,version,label,score,error,detail\na\rb,,,,,x,y\n", "row 2: no result"),
         ("csv", b"file,model,version,label,score,error,detail\na,b\n", "row 2: no result"),
     ],
 )
