@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Protocol
 
-from app.bulk.records import Answering, Classified, FileResult
+from app.bulk.records import Answering, Classified, FileResult, printable
 from app.inference.records import ImageInfo
 
 FORMATS = ("table", "json", "jsonl", "csv")
@@ -64,7 +64,7 @@ class TableFormat:
 
     def row(self, result: FileResult) -> str:
         """Return one line; of a broken file it has the reason."""
-        file = _printable(result.file)
+        file = printable(result.file)
         if not isinstance(result, Classified):
             blank = " " * ((self._width + 10) * self._top_k - 1 - len(_BROKEN))
             return f"{_BROKEN}{blank} {file}: {result.detail}\n"
@@ -186,8 +186,3 @@ def _image_json(image: ImageInfo) -> str:
         "mode": image.mode,
     }
     return f'], "image": {json.dumps(fields)}}}'
-
-
-def _printable(text: str) -> str:
-    """Return what a terminal shows as it is: a name may hold what would steer it."""
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.bulk.records import STDIN
+from app.bulk.records import STDIN, printable
 from app.errors import ClientFaultError
 from app.load.requests import MEDIA_TYPES
 
@@ -114,7 +114,7 @@ def _walk(folder: str, recursive: bool) -> Iterator[str]:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{folder} cannot be listed: {error.strerror}") from error
+        raise InputError(f"{printable(folder)} cannot be listed: {error.strerror}") from error
     folders = []
     for entry in entries:
         if entry.name.startswith("."):

@@ -117,8 +117,16 @@ def growing_file(path: Path, earlier: Earlier) -> Iterator[Sink]:
 
 class _Stream:
     def write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        try:
+            # Past the encoding of the text layer, which refuses names that are no UTF-8.
+            sys.stdout.buffer.write(text.encode(_ENCODING, _ERRORS))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # nobody reads any more, which is no fault
+            raise
+        except OSError as error:
+            raise ResultFileError(
+                f"the standard output cannot be written: {error.strerror or error}"
+            ) from error
 
 
 class _File:

@@ -163,6 +163,20 @@ def test_full_disk_ends_it_with_what_could_be_written(
     assert [file for file, _, _ in answers(output, form)] == names
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+def test_full_disk_behind_the_standard_output_is_told(photos: Path) -> None:
+    words = [sys.executable, "-m", "app", "classify", "--model-dir", MODELS, photos]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            list(map(str, words)),
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines() == [
+        "keraserve: the standard output cannot be written: No space left on device"
+    ]
+
+
 @pytest.mark.parametrize("form", ["table", "json"])
 def test_whole_file_that_is_ended_in_the_middle_has_what_was_done(
     photos: Path, tmp_path: Path, form: str

@@ -14,6 +14,7 @@ from app.bulk.result_file import (
     growing_file,
     new_file,
     read_earlier,
+    standard_output,
 )
 from app.inference.records import ImageInfo, Prediction
 
@@ -100,6 +101,14 @@ def test_something_else_is_not_gone_on_with(
     with pytest.raises(ResultFileError, match=told):
         read(path, name)
     assert path.read_bytes() == content
+
+
+def test_names_that_are_no_text_come_out_of_the_standard_output_as_they_are(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    with standard_output() as sink:
+        sink.write("\udcff.png caf\u00e9\n")
+    assert capsysbinary.readouterr().out == b"\xff.png caf\xc3\xa9\n"
 
 
 @pytest.mark.parametrize("name", ["table", "json"])
