@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Protocol
 
-from app.bulk.records import Answering, Classified, FileResult
+from app.bulk.records import Answering, Classified, FileResult, printable
 from app.inference.records import ImageInfo
 
 FORMATS = ("table", "json", "jsonl", "csv")
@@ -18,6 +18,7 @@ RESUMABLE = ("jsonl", "csv")
 """Those whose rows stand by themselves: a later run appends to what an earlier one wrote."""
 
 _BROKEN = "-"
+_CSV_END = "\r\n"
 _MOST_LABEL_WIDTH = 40
 
 
@@ -63,7 +64,7 @@ class TableFormat:
 
     def row(self, result: FileResult) -> str:
         """Return one line; of a broken file it has the reason."""
-        file = _printable(result.file)
+        file = printable(result.file)
         if not isinstance(result, Classified):
             blank = " " * ((self._width + 10) * self._top_k - 1 - len(_BROKEN))
             return f"{_BROKEN}{blank} {file}: {result.detail}\n"
@@ -119,7 +120,8 @@ class CsvFormat:
         """Make columns for so many labels."""
         self._top_k = top_k
         self._buffer = io.StringIO()
-        self._writer = csv.writer(self._buffer, lineterminator="\n")
+        # Before Python 3.13, only what is in the end of a line is put between quotation marks.
+        self._writer = csv.writer(self._buffer, lineterminator=_CSV_END)
 
     def head(self) -> str:
         """Return the line of headings."""
@@ -144,7 +146,7 @@ class CsvFormat:
 
     def _line(self, fields: Sequence[object]) -> str:
         self._writer.writerow(fields)
-        line = self._buffer.getvalue()
+        line = self._buffer.getvalue().removesuffix(_CSV_END) + "\n"
         self._buffer.seek(0)
         self._buffer.truncate()
         return line
@@ -184,8 +186,3 @@ def _image_json(image: ImageInfo) -> str:
         "mode": image.mode,
     }
     return f'], "image": {json.dumps(fields)}}}'
-
-
-def _printable(text: str) -> str:
-    """Return what a terminal shows as it is: a name may hold what would steer it."""
-    return text if text.isprintable() else ascii(text)[1:-1]

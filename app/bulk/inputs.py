@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.bulk.records import STDIN
+from app.bulk.records import STDIN, printable
 from app.errors import ClientFaultError
 from app.load.requests import MEDIA_TYPES
 
@@ -21,10 +22,11 @@ class InputError(ClientFaultError):
 class Inputs:
     """The files that paths, folders and patterns mean; nothing is kept but the arguments.
 
-    A file is taken whatever it is called. Of a folder, those are taken whose names end as images
-    do (``.png``, ``.jpg``, …), sorted; what begins with a dot is left out, and links to folders are
-    not followed. A pattern with ``*``, ``?`` or ``[`` that no file is called means what it matches,
-    ``**`` any depth. What several arguments mean is taken once.
+    A file is taken whatever it is called and whatever it is. Of a folder, those are taken whose
+    names end as images do (``.png``, ``.jpg``, …), sorted; what begins with a dot is left out, and
+    links to folders are not followed. A pattern with ``*``, ``?`` or ``[`` that no file is called
+    means what it matches, ``**`` any depth. Of both, pipes and devices are left out: nobody knows
+    whether reading one ends. What several arguments mean, or several ``**``, is taken once.
     """
 
     def __init__(self, arguments: Sequence[str], *, recursive: bool = False) -> None:
@@ -62,16 +64,20 @@ class Inputs:
         elif _is_there(argument):
             yield from self._expand(argument)
         else:
-            any_depth = "**" in argument
-            # A pattern may be absolute, which Path.glob does not take.
-            for match in sorted(glob.iglob(argument, recursive=True)):  # noqa: PTH207
-                if Path(match).is_file():
-                    yield match
-                elif not any_depth:  # else what is in it is matched by itself
+            yield from self._matches_of(argument)
+
+    def _matches_of(self, pattern: str) -> Iterator[str]:
+        any_depth = "**" in pattern
+        # A pattern may be absolute, which Path.glob does not take; a set: ** twice matches twice.
+        for match in sorted(set(glob.iglob(pattern, recursive=True))):  # noqa: PTH207
+            if _is_folder(match):
+                if not any_depth:  # else what is in it is matched by itself
                     yield from self._expand(match)
+            elif _is_to_be_read(match):
+                yield match
 
     def _expand(self, path: str) -> Iterator[str]:
-        if Path(path).is_dir():
+        if _is_folder(path):
             yield from _walk(path, self._recursive)
         else:
             yield path
@@ -87,6 +93,18 @@ def _is_there(argument: str) -> bool:
     return argument == STDIN or os.path.lexists(argument)
 
 
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - that of a Path raises where a link leads nowhere
+
+
+def _is_to_be_read(file: str | os.DirEntry[str]) -> bool:
+    """Whether it is a file, or nobody can say, which reading it will tell."""
+    try:
+        return stat.S_ISREG(os.stat(file).st_mode)  # noqa: PTH116 - of thousands of files
+    except OSError:
+        return True
+
+
 def _is_pattern(argument: str) -> bool:
     return glob.has_magic(argument)
 
@@ -96,14 +114,16 @@ def _walk(folder: str, recursive: bool) -> Iterator[str]:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{folder} cannot be listed: {error.strerror}") from error
+        raise InputError(f"{printable(folder)} cannot be listed: {error.strerror}") from error
     folders = []
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
             folders.append(entry.path)
-        elif entry.name.lower().endswith(_SUFFIXES) and not entry.is_dir():
+        elif entry.name.lower().endswith(_SUFFIXES) and (
+            entry.is_file(follow_symlinks=False) or _is_to_be_read(entry)
+        ):
             yield entry.path
     if recursive:
         for inner in folders:

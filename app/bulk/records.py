@@ -66,3 +66,8 @@ class Classifier(Protocol):
         ``files`` is read as far ahead as is worked on, and no further. ``top_k`` is 1..K.
         """
         ...
+
+
+def printable(text: str) -> str:
+    """Return what a terminal shows as it is: a name may hold what would steer it."""
+    return text if text.isprintable() else ascii(text)[1:-1]

@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from app.bulk.records import STDIN, UNREADABLE, Answering, Classified, Failed, FileResult
@@ -154,8 +155,7 @@ class _Window:
         """
         if self._stopped is None:
             self._stopped = asyncio.Event()
-            loop, event = asyncio.get_running_loop(), self._stopped
-            self._stop.on_set(lambda: loop.call_soon_threadsafe(event.set))
+            self._stop.on_set(partial(_tell, asyncio.get_running_loop(), self._stopped))
         room = _AHEAD * self._policy.concurrency - len(self._tasks)
         if not self._stop.is_set:
             groups = islice(self._groups, room)
@@ -201,6 +201,12 @@ class _Window:
         return _classified(file, answer, answer)
 
 
+def _tell(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """Set an event out of a signal handler, which may come when all is over."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(event.set)
+
+
 def _together(files: Iterator[str], most: int) -> Iterator[list[str]]:
     """Yield files in their order, neighbours together as long as they are few and small."""
     group: list[str] = []
@@ -218,11 +224,13 @@ def _together(files: Iterator[str], most: int) -> Iterator[list[str]]:
 
 def _size(file: str) -> int:
     """Return the bytes of a file; of what has no size, as many as go alone."""
+    if file == STDIN:  # not the file of this name
+        return _MOST_BYTES_TOGETHER + 1
     try:
         status = os.stat(file)  # noqa: PTH116 - of thousands of files
     except OSError:
-        return _MOST_BYTES_TOGETHER
-    return status.st_size if stat.S_ISREG(status.st_mode) else _MOST_BYTES_TOGETHER
+        return _MOST_BYTES_TOGETHER + 1
+    return status.st_size if stat.S_ISREG(status.st_mode) else _MOST_BYTES_TOGETHER + 1
 
 
 def _entry(file: str, entry: BatchSuccess | BatchFailure, answer: BatchResponse) -> FileResult:

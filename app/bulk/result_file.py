@@ -20,6 +20,9 @@ _ENCODING, _ERRORS = "utf-8", "surrogateescape"
 """Names of files are bytes; those that are no UTF-8 come out as they went in."""
 
 
+_ROW_START = b'{"file": "'
+
+
 class ResultFileError(ClientFaultError):
     """The file cannot be written, or is not what it is taken for."""
 
@@ -114,8 +117,16 @@ def growing_file(path: Path, earlier: Earlier) -> Iterator[Sink]:
 
 class _Stream:
     def write(self, text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        try:
+            # Past the encoding of the text layer, which refuses names that are no UTF-8.
+            sys.stdout.buffer.write(text.encode(_ENCODING, _ERRORS))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # nobody reads any more, which is no fault
+            raise
+        except OSError as error:
+            raise ResultFileError(
+                f"the standard output cannot be written: {error.strerror or error}"
+            ) from error
 
 
 class _File:
@@ -161,8 +172,10 @@ class _Rows:
 def _read_json_lines(path: Path, lines: Iterator[bytes]) -> Earlier:
     rows = _Rows()
     for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n"):
-            break  # the process ended while it wrote this
+        if not line.endswith(b"\n"):  # the process ended while it wrote this
+            if line[: len(_ROW_START)] != _ROW_START[: len(line)]:
+                raise ResultFileError(f"{path}, line {number}: no result of this command")
+            break
         try:
             row = json.loads(line)
             rows.add(row["file"], row.get("model"), row.get("version"), len(line))
@@ -174,15 +187,22 @@ def _read_json_lines(path: Path, lines: Iterator[bytes]) -> Earlier:
 def _read_csv(path: Path, lines: Iterator[bytes], head: str) -> Earlier:
     rows = _Rows()
     first = next(lines, b"")
-    if not first.endswith(b"\n"):
-        return Earlier()
-    if first.decode(_ENCODING, _ERRORS) != head:
+    found, is_whole = first.decode(_ENCODING, _ERRORS), first.endswith(b"\n")
+    # What is cut away must be ours: a file of one line without its end may be anybody's.
+    is_ours = found == head if is_whole else head.startswith(found)
+    if not is_ours:
         raise ResultFileError(
             f"{path} begins with other columns: it is of another --top-k, or of something else"
         )
+    if not is_whole:
+        return Earlier()
     rows.end = len(first)
     for number, record in enumerate(_records(lines), 2):
-        fields = next(csv.reader(record.decode(_ENCODING, _ERRORS).splitlines(keepends=True)))
+        try:
+            # One string: split into lines, it would be split at what is none in CSV, as U+2028.
+            (fields,) = csv.reader([record.decode(_ENCODING, _ERRORS)])
+        except (csv.Error, ValueError) as error:
+            raise ResultFileError(f"{path}, row {number}: no result of this command") from error
         if len(fields) != head.count(",") + 1:
             raise ResultFileError(f"{path}, row {number}: no result of this command")
         rows.add(fields[0], fields[1] or None, fields[2], len(record))

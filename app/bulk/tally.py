@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from app.bulk.records import Classified, Failed, FileResult
+from app.bulk.records import Classified, Failed, FileResult, printable
 
 _MOST_SHOWN = 20
 """Broken files that are kept to be named at the end; all of them are in the output."""
@@ -49,7 +49,7 @@ class Tally:
 
     def failures(self) -> list[str]:
         """Return a line for each broken file, and how many there are more."""
-        lines = [f"{failure.file}: {failure.detail}" for failure in self._shown]
+        lines = [f"{printable(failure.file)}: {failure.detail}" for failure in self._shown]
         more = self.failed - len(self._shown)
         return [*lines, f"and {more:,} more, which are in the output"] if more else lines
 

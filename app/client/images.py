@@ -70,11 +70,14 @@ def image_bytes(source: ImageSource) -> bytes:
 
 
 def name_of(source: ImageSource, number: int) -> str:
-    """Return what a file of a batch is called: its name, else ``image-<number>``."""
-    if isinstance(source, str | os.PathLike):
-        return Path(source).name
-    name = getattr(source, "name", None)
-    return Path(name).name if isinstance(name, str) else f"image-{number}"
+    """Return what a file of a batch is called: its name, else ``image-<number>``.
+
+    A name is bytes, and goes out as UTF-8: what is none is replaced.
+    """
+    path = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    if not isinstance(path, str | os.PathLike):
+        return f"image-{number}"
+    return os.fsencode(Path(path).name).decode("utf-8", "replace")
 
 
 def _encode(image: Image) -> bytes:

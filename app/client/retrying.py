@@ -15,6 +15,9 @@ _FIRST_S = 0.1
 _MOST_S = 5.0
 """Where the server does not say when: doubled from attempt to attempt, up to this."""
 
+_MOST_DOUBLINGS = 10
+"""Far beyond ``_MOST_S``: who repeats for an hour comes to powers of two that no float holds."""
+
 _BUSY = frozenset({429, 503})
 """As load balancers say it, in words of their own."""
 
@@ -49,7 +52,8 @@ class RetryPolicy:
     ) -> float | None:
         """Return how long to wait before the call is sent again, s; None if it is not.
 
-        Refusals that pass (429, 503) have done nothing and are repeated when the server says so.
+        Refusals that pass (429, 503) have done nothing and are repeated when the server says so,
+        or later and later where it does not say, or says 0.
         A connection that failed is tried again where nothing was sent, or where the call may be
         done twice. Nothing is waited for that cannot come in time: who has to wait longer than
         ``left_s`` is better told at once.
@@ -63,9 +67,9 @@ class RetryPolicy:
         """
         if failures >= self.retries or not _is_worth_repeating(error, is_repeatable):
             return None
-        told_s = getattr(error, "retry_after_s", None)
-        backoff_s = min(_FIRST_S * 2**failures, _MOST_S)
-        wait_s = told_s if told_s is not None else backoff_s * (0.5 + chance / 2)
+        backoff_s = min(_FIRST_S * 2 ** min(failures, _MOST_DOUBLINGS), _MOST_S)
+        # "At once" is no answer of somebody who is busy: repeated at once, it would be a storm.
+        wait_s = getattr(error, "retry_after_s", None) or backoff_s * (0.5 + chance / 2)
         return wait_s if wait_s < left_s else None
 
 

@@ -42,7 +42,9 @@ class Client:
     """Talks to one Keraserve server; keeps its connections open until ``close()``.
 
     Threads: may be used from several at once.
-    Bound: a call ends within ``timeout_s``, repetitions and waiting for them included.
+    Bound: a call ends within ``timeout_s``, repetitions and waiting for them included. A server
+    that takes the request, or sends the head of its answer, in drops can stretch that: httpx bounds
+    the wait for each drop. ``AsyncClient`` cuts it off there, too.
     Repeats: 429 and 503 as the server says (``Retry-After``); a connection that failed, where
     nothing was sent or the call may be done twice, as every classification may; all of it
     ``retries`` times at most.

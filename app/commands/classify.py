@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.artifacts.manifest import read_manifest
 from app.bulk.formats import FORMATS, RESUMABLE, Format, format_of
-from app.bulk.inputs import Inputs
+from app.bulk.inputs import InputError, Inputs
 from app.bulk.records import Answering, Classifier
 from app.bulk.result_file import (
     Earlier,
@@ -164,10 +164,17 @@ def _classify(options: argparse.Namespace) -> int:
         try:
             return _Run(options, classifier, inputs, earlier, form, sink).carry_out(top_k)
         except BrokenPipeError:  # who reads our output has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
             return _FAILED
         except ResultFileError as error:  # no room any more: what was written stays
+            if options.output is None:
+                _discard_output()
             raise RequestFailedError(str(error)) from error
+
+
+def _discard_output() -> None:
+    """Let nothing come that could not be written and would be tried again at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_output(options: argparse.Namespace) -> None:
@@ -316,7 +323,7 @@ class _Run:
                 tally.add(results)
                 broken = f", {tally.failed:,} broken" if tally.failed else ""
                 bar.update(tally.total, broken)
-        except KeraserveError as error:
+        except (KeraserveError, InputError) as error:  # a folder may vanish meanwhile
             return str(error)
         finally:
             bar.close()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,6 +214,62 @@ def test_stop_gives_up_what_is_under_way_and_keeps_the_order(
     puppet.let_go()
     assert 3 <= len(results) < COUNT
     assert [result.file for result in results] == files[: len(results)]
+
+
+def test_stop_that_comes_when_all_is_over_is_heard_by_nobody(
+    server: LiveServer, photos: Path
+) -> None:
+    stop = Stop()
+    files = names(photos / "cat")
+    found = [result for batch in remote(server).run(files, stop, 1) for result in batch]
+    stop.set(signal.SIGINT)
+    assert len(found) == len(files)
+
+
+def test_standard_input_is_not_the_file_of_its_name(
+    server: LiveServer, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    Path("-").write_text("no image")
+    Path("empty.png").write_bytes(b"")
+    given = io.TextIOWrapper(io.BytesIO(picture(1)))
+    monkeypatch.setattr(sys, "stdin", given)
+    classifier = RemoteClassifier(RemotePolicy(server.url, None, 4, 30))
+    found = [r for batch in classifier.run(["-", "empty.png"], Stop(), 1) for r in batch]
+    assert [type(result) for result in found] == [Classified, Failed]
+
+
+def test_folder_that_vanishes_in_the_middle_ends_it_with_what_was_done(
+    server: LiveServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = tmp_path / "many", tmp_path / "out.jsonl"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "last.png").write_bytes(picture())
+    for number in range(80):  # more than is read ahead
+        (folder / f"{number:02}.png").write_bytes(picture(number))
+    puppet = server.puppets["cifar10:1"]
+    puppet.hold()
+    before = len(puppet.executed)
+
+    def take_away() -> None:
+        puppet.wait_began(before + 1)
+        shutil.rmtree(folder / "inner")
+        puppet.let_go()
+
+    thread = threading.Thread(target=take_away)
+    thread.start()
+    arguments = [folder, "--recursive", "--format", "jsonl", "--output", output]
+    assert run(server, *arguments, "--concurrency", 1) == 1
+    thread.join()
+
+    told = capsys.readouterr().err
+    assert f"{folder}/inner cannot be listed: No such file or directory" in told
+    assert "--resume goes on with it" in told
+    done = [row["file"] for row in rows(output)]
+    assert 16 <= len(done) <= 80
+    assert done == names(folder)[: len(done)]
+    assert run(server, *arguments, "--resume") == 0
+    assert [row["file"] for row in rows(output)] == names(folder)
 
 
 # ---- going on -----------------------------------------------------------------------------

@@ -96,12 +96,13 @@ def test_run_that_is_ended_in_the_middle_goes_on_without_doubles_or_holes(
     assert run(photos, "--format", form, "--output", expected)[0] == 0
     names = [str(path) for path in sorted(photos.iterdir())]
     # Whoever opens this file waits until the test has opened it, too: in the middle of the run.
+    # The files are named one by one: of a folder, no pipe is read.
     gate = photos / "060.png"
     content = gate.read_bytes()
     gate.unlink()
     os.mkfifo(gate)
 
-    process = start(photos, "--format", form, "--output", output, "--resume")
+    process = start(*names, "--format", form, "--output", output, "--resume")
     with gate.open("wb") as pipe:
         process.send_signal(number)
         if number is signal.SIGKILL:
@@ -118,7 +119,7 @@ def test_run_that_is_ended_in_the_middle_goes_on_without_doubles_or_holes(
     assert [file for file, _, _ in done] == names[: len(done)]
     gate.unlink()
     gate.write_bytes(content)
-    assert run(photos, "--format", form, "--output", output, "--resume")[0] == 0
+    assert run(*names, "--format", form, "--output", output, "--resume")[0] == 0
     found, wanted = answers(output, form), answers(expected, form)
     assert [answer[:2] for answer in found] == [answer[:2] for answer in wanted]
     # The last digits depend on how many images are executed together.
@@ -130,7 +131,7 @@ def test_second_signal_does_not_wait_for_what_hangs(photos: Path, tmp_path: Path
     gate = photos / "060.png"
     gate.unlink()
     os.mkfifo(gate)
-    process = start(photos, "--format", "jsonl", "--output", tmp_path / "out")
+    process = start(*sorted(photos.iterdir()), "--format", "jsonl", "--output", tmp_path / "out")
     with gate.open("wb"):  # it waits for content, which never comes
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
@@ -162,6 +163,20 @@ def test_full_disk_ends_it_with_what_could_be_written(
     assert [file for file, _, _ in answers(output, form)] == names
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+def test_full_disk_behind_the_standard_output_is_told(photos: Path) -> None:
+    words = [sys.executable, "-m", "app", "classify", "--model-dir", MODELS, photos]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            list(map(str, words)),
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines() == [
+        "keraserve: the standard output cannot be written: No space left on device"
+    ]
+
+
 @pytest.mark.parametrize("form", ["table", "json"])
 def test_whole_file_that_is_ended_in_the_middle_has_what_was_done(
     photos: Path, tmp_path: Path, form: str
@@ -170,7 +185,7 @@ def test_whole_file_that_is_ended_in_the_middle_has_what_was_done(
     gate = photos / "060.png"
     gate.unlink()
     os.mkfifo(gate)
-    process = start(photos, "--format", form, "--output", output)
+    process = start(*sorted(photos.iterdir()), "--format", form, "--output", output)
     with gate.open("wb"):
         assert not output.exists()
         process.send_signal(signal.SIGINT)

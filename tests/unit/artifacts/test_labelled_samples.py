@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,36 @@ def test_every_changed_byte_is_either_harmless_or_an_artifact_error(tmp_path: Pa
         except ArtifactError:
             continue
         np.testing.assert_array_equal(read.images, IMAGES)
+
+
+def header_of(described: str) -> bytes:
+    """An array of this header, and of nothing else."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(described)) + described.encode()
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        pytest.param("(((", id="no end"),
+        pytest.param("-" * 9000 + "1", id="deeper than the parser goes"),
+        pytest.param("{[]: 1}", id="no dictionary"),
+        pytest.param(
+            f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**30}, 0)}}",
+            id="more than an integer holds",
+        ),
+        pytest.param(
+            "{'descr': '<U0', 'fortran_order': False, 'shape': (300000000,)}",
+            id="1.2 GB of strings without characters",
+        ),
+    ],
+)
+def test_header_that_makes_no_sense_is_an_artifact_error(tmp_path: Path, described: str) -> None:
+    path = tmp_path / "mine.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("classes", "images", "labels"):
+            archive.writestr(f"{name}.npy", header_of(described))
+    with pytest.raises(ArtifactError, match=r"^mine\.npz"):
+        read_labelled_samples(path)
 
 
 def test_writing_that_fails_leaves_what_was_there(tmp_path: Path) -> None:

@@ -72,6 +72,14 @@ def test_csv_has_a_column_for_each_place_and_for_errors() -> None:
     )  # fmt: skip
 
 
+def test_spreadsheets_find_every_name_in_one_row() -> None:
+    names = ["a\rb", "a\r\nb", "a\u2028b", '"', ",", " a ", "\n"]
+    failures = [Failed(name, "x", "no") for name in names]
+    text = whole(format_of("csv", ANSWERING, 1), *failures)
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    assert [row["file"] for row in rows] == names
+
+
 def test_table_has_straight_columns_and_nothing_that_steers_a_terminal() -> None:
     lines = whole(format_of("table", ANSWERING, 2), GOOD, Failed("\x1b[2J.png", "x", "no")).split(
         "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param(
             ["cat/**"], False, ["cat/1.png", "cat/2.png", "cat/x/3.webp"], id="any depth by **"
         ),
+        pytest.param(
+            ["**/**/*.webp"], False, ["cat/x/3.webp"], id="once, however often ** matches it"
+        ),
         pytest.param(["c*"], False, ["cat/1.png", "cat/2.png"], id="a folder that matches"),
         pytest.param(["cat/[12].png"], False, ["cat/1.png", "cat/2.png"], id="brackets"),
         pytest.param(
@@ -68,9 +72,29 @@ def test_links_are_followed_to_files_but_not_to_folders(folder: Path) -> None:
     assert not [name for name in found if "loop" in name]
 
 
-def test_link_to_nowhere_is_a_file_that_cannot_be_read(folder: Path) -> None:
-    (folder / "gone.png").symlink_to("nowhere.png")
-    assert list(Inputs(["gone.png"])) == ["gone.png"]
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("nowhere.png", id="to nothing"),
+        pytest.param("gone.png", id="to itself"),
+        pytest.param("x" * 300, id="to a name that is too long"),
+    ],
+)
+@pytest.mark.parametrize("argument", ["c*", "cat", "cat/gone.png", "cat/g*.png", "cat/**/g*.png"])
+def test_link_to_nowhere_is_a_file_that_cannot_be_read(
+    folder: Path, argument: str, target: str
+) -> None:
+    (folder / "cat" / "gone.png").symlink_to(target)
+    assert "cat/gone.png" in list(Inputs([argument]))
+
+
+def test_pipe_is_read_only_where_it_is_named(folder: Path) -> None:
+    os.mkfifo(folder / "cat" / "0.png")
+    (folder / "cat" / "link.png").symlink_to("0.png")
+    files = ["cat/1.png", "cat/2.png"]
+    for argument in ("cat", "cat/*.png", "cat/**.png"):
+        assert list(Inputs([argument])) == files
+    assert list(Inputs(["cat/0.png"])) == ["cat/0.png"]
 
 
 @pytest.mark.parametrize(

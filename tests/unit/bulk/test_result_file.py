@@ -14,6 +14,7 @@ from app.bulk.result_file import (
     growing_file,
     new_file,
     read_earlier,
+    standard_output,
 )
 from app.inference.records import ImageInfo, Prediction
 
@@ -21,6 +22,7 @@ INFO = ImageInfo("PNG", 4, 4, "RGB")
 RESULTS: list[FileResult] = [
     Classified("a.png", "pets", 3, (Prediction("cat", 0, 0.9),), INFO),
     Failed('odd "name",\nwith all.png', "invalid_image", "truncated"),
+    Classified("lines \u2028\x0b\x85\r\x1c.png", "pets", 3, (Prediction("a\rb", 0, 0.9),), INFO),
     Classified("\udcff.png", "pets", 3, (Prediction("dog", 1, 0.8),), INFO),
 ]
 FORMATS: dict[str, type[JsonLinesFormat] | type[CsvFormat]] = {
@@ -82,7 +84,12 @@ def test_without_a_file_there_is_nothing(tmp_path: Path, name: str) -> None:
     [
         ("jsonl", b'{"file": "a"}\nhello\n', "line 2: no result"),
         ("jsonl", b"[1]\n", "line 1: no result"),
+        ("jsonl", b"everything on one line", "line 1: no result"),
+        ("jsonl", b'{"file": "a"}\n{"name": ', "line 2: no result"),
+        ("csv", b"everything on one line", "other columns"),
+        ("csv", b"file,model,version,label,score,label_2", "other columns"),
         ("csv", b"name,label\n", "other columns"),
+        ("csv", b"file,model,version,label,score,error,detail\na\rb,,,,,x,y\n", "row 2: no result"),
         ("csv", b"file,model,version,label,score,error,detail\na,b\n", "row 2: no result"),
     ],
 )
@@ -94,6 +101,14 @@ def test_something_else_is_not_gone_on_with(
     with pytest.raises(ResultFileError, match=told):
         read(path, name)
     assert path.read_bytes() == content
+
+
+def test_names_that_are_no_text_come_out_of_the_standard_output_as_they_are(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    with standard_output() as sink:
+        sink.write("\udcff.png caf\u00e9\n")
+    assert capsysbinary.readouterr().out == b"\xff.png caf\xc3\xa9\n"
 
 
 @pytest.mark.parametrize("name", ["table", "json"])

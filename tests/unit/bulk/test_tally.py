@@ -45,6 +45,12 @@ def test_files_right_here_are_in_the_folder_that_we_are_in(
     assert (tally.labelled, tally.correct) == (2, 1)
 
 
+def test_names_of_broken_files_do_not_steer_the_terminal() -> None:
+    tally = Tally([])
+    tally.add([Failed("\x1b[2J\n.png", "invalid_image", "broken")])
+    assert tally.failures() == ["\\x1b[2J\\n.png: broken"]
+
+
 def test_of_many_broken_files_the_first_are_named() -> None:
     tally = Tally([])
     tally.add([Failed(f"{n}.png", "invalid_image", "broken") for n in range(1000)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,9 @@ def test_files_of_a_batch_have_names(tmp_path: Path) -> None:
         assert [name_of(path, 0), name_of(str(path), 1), name_of(file, 2), name_of(FILE, 3)] == [
             "ship.png", "ship.png", "ship.png", "image-3",
         ]  # fmt: skip
+
+
+def test_name_that_is_no_text_is_sent_all_the_same() -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    assert name_of(name, 0) == "caf\ufffd.png"
+    assert name_of(Path("photos") / name, 0) == "caf\ufffd.png"

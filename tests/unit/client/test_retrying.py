@@ -82,6 +82,15 @@ def test_waits_without_a_word_grow_to_a_limit_and_are_spread() -> None:
     assert wait_s(BROKEN, chance=0) == 0.05
 
 
+def test_repetitions_of_hours_wait_as_long_as_ever() -> None:
+    assert wait_s(BROKEN, retries=10_000, failures=9_999) == 5
+
+
+def test_server_that_says_at_once_is_not_asked_without_a_pause() -> None:
+    hurried = QueueFullError("full", status=429, code="queue_full", retry_after_s=0)
+    assert [wait_s(hurried, retries=9, failures=n) for n in range(3)] == [0.1, 0.2, 0.4]
+
+
 def test_negative_number_of_repetitions_is_refused() -> None:
     with pytest.raises(ValueError, match="retries is -1"):
         RetryPolicy(-1)
