@@ -345,14 +345,14 @@ class Dispatcher:
     def _on_outcome(self, lane: DeviceLane, outcome: BatchOutcome) -> None:
         is_refusing, self.is_refusing = self.is_refusing, False
         self.delivery.take(outcome, lane.take_back(outcome), self._soon, in_slices=is_refusing)
-        for execution in outcome.executions:
-            self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
         # Each device shrinks by itself; all get what fits the one with the least memory.
         has_shrunk = outcome.policy.max_batch_size < self.policy.max_batch_size
         if has_shrunk:
             self.policy = outcome.policy
         self._pump()  # the device first: it must not idle while answers are written
         self.delivery.begin()
+        for execution in outcome.executions:
+            self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
         self._reporter.batch_finished(outcome)
         if has_shrunk:
             self._reporter.batches_shrank(self.policy.max_batch_size)
