@@ -71,8 +71,8 @@ class DynamicBatcher:
         the deadline cancels then.
     Failure
         If ``execute`` raises, or answers in a wrong shape, the batch is split and retried until
-        the culprit stands alone: it gets ``ExecutionError`` with the cause chained, the cause is
-        logged. A row that is not finite fails its own image only. ``OutOfDeviceMemoryError``
+        the culprit is found, with ceil(log2 n) + 1 executions more at most where there is one: it
+        gets ``ExecutionError`` with the cause chained, the cause is logged. A row that is not finite fails its own image only. ``OutOfDeviceMemoryError``
         halves the largest allowed size for good. If the device thread or the batcher's own code
         dies, all accepted tasks fail with ``ServableNotReadyError`` and ``is_healthy`` is false
         for good. If one of several devices dies, so do the tasks with it, two batches at most;
