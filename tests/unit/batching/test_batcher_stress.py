@@ -125,7 +125,8 @@ async def test_everybody_is_answered_when_the_batcher_is_closed_in_the_middle(
 ) -> None:
     rng = random.Random(seed)
     world.puppet.behave = MoodyNetwork(seed)
-    batcher = world.running(policy(8, max_queue_size=4096))
+    # The clock of the crowd runs faster than the device.
+    batcher = world.running(policy(8, max_queue_size=4096, stall_after_s=3600.0))
     callers = await crowd(world, batcher, rng)
     await batcher.close(timeout_s=0)
     await asyncio.wait([caller.future for caller in callers])
