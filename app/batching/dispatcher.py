@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 from app.batching.admission import HOPELESS_SHARE, Backlog
 from app.batching.delivery import Delivery
 from app.batching.device import DeviceStopped
 from app.batching.execution_time import ExecutionTime
-from app.batching.lane import DeviceLane, next_lane
+from app.batching.lane import DeviceLane, lanes_of, next_lane
 from app.batching.policy import BatchPolicy
 from app.batching.reporting import BatchReporter
 from app.batching.runner import BatchOutcome
 from app.batching.task import BatchTask
 from app.batching.task_queue import TaskQueue
 from app.batching.timer import CallLater, MomentTimer
+from app.batching.watchdog import Watchdog
 from app.errors import DeadlineExceededError, ServableNotReadyError, ServerFaultError
-from app.types import Clock, Priority, Servable, ServableGroup
+from app.types import Clock, Priority, Servable
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,9 @@ class Dispatcher:
         reporter: BatchReporter,
         clock: Clock,
         name: str,
+        on_failure: Callable[[str], object],
     ) -> None:
-        """Prepare; nothing runs before ``start()``."""
+        """Prepare; nothing runs before ``start()``. ``on_failure`` is told each reason."""
         self.policy = policy
         self.queue = TaskQueue()
         self.execution_time = ExecutionTime()
@@ -64,21 +66,19 @@ class Dispatcher:
         self._name = name
         self._loop: asyncio.AbstractEventLoop  # these two are set by start(),
         self._timer: MomentTimer  # before anything can be accepted
-        members: Sequence[Servable] = (servable,)
-        self._joins_at = 1
-        if isinstance(servable, ServableGroup):
-            members, self._joins_at = servable.members, servable.joins_at
-        thread = f"device {name}".rstrip()
-        self._lanes = [
-            DeviceLane(
-                member,
-                policy,
-                clock,
-                self._report,
-                name=f"{thread} {number}" if len(members) > 1 else thread,
-            )
-            for number, member in enumerate(members, start=1)
-        ]
+        self._lanes, self._joins_at = lanes_of(servable, policy, clock, self._report, name=name)
+        self._on_failure = on_failure
+        self._has_stalled = False  # once: to ask every lane each time takes longer
+        self._watchdog = Watchdog(
+            self._lanes,
+            clock,
+            stall_after_s=policy.stall_after_s,
+            expected_s=lambda size: (
+                self._expected_s(size) if self.execution_time.is_known else None
+            ),
+            on_overdue=lambda: self._guarded(self._pump),
+            on_stall=self._on_stall,
+        )
         self._is_pump_due = False
         self._is_in_hurry = False
         self._death: str | None = None
@@ -87,6 +87,11 @@ class Dispatcher:
     def is_dead(self) -> bool:
         """Whether nothing can be answered any more."""
         return self._death is not None
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether no device is expected to answer any more."""
+        return self._has_stalled and all(lane.is_stalled or lane.has_died for lane in self._lanes)
 
     @property
     def is_idle(self) -> bool:
@@ -134,7 +139,7 @@ class Dispatcher:
         )
 
     def _devices_free_in_s(self, now_s: float, waiting: int) -> tuple[float, ...]:
-        lanes = [lane for lane in self._lanes if not lane.has_died]
+        lanes = [lane for lane in self._lanes if not (lane.has_died or lane.is_overdue)]
         free_in_s = [self._free_in_s(lane, now_s) for lane in lanes]
         working = [
             each_s for lane, each_s in zip(lanes, free_in_s, strict=True) if not lane.is_free
@@ -159,6 +164,7 @@ class Dispatcher:
         """Start the device threads; ``loop`` is the running one."""
         self._loop = loop
         self._timer = MomentTimer(self._on_timer, self._clock, call_later)
+        self._watchdog.start(call_later)
         for lane in self._lanes:
             lane.start()
         self.is_started = True
@@ -211,6 +217,7 @@ class Dispatcher:
         for lane in self._lanes:
             lane.batches.clear()
         self._timer.set(None)
+        self._watchdog.stop()
         self.drained.set()
         answered = sum(task.answer(make_error()) for task in tasks)
         self._reporter.queue_size_changed(0)
@@ -239,6 +246,7 @@ class Dispatcher:
             all_expired += expired
             if batch:
                 lane.submit(batch, now_s)
+                self._watchdog.watch(now_s)
         self._timer.set(
             self.policy.closes_at_s(self.queue.oldest_enqueued_at_s)
             if self.queue and lane is not None and lane.is_free
@@ -339,6 +347,7 @@ class Dispatcher:
         lane.batches.clear()
         for task in tasks:
             task.answer(self._death_error(error))
+        self._on_failure("a device thread ended")
         self._pump()  # what waited for it to end
         self._settle()
 
@@ -354,6 +363,8 @@ class Dispatcher:
         for execution in outcome.executions:
             self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
         self._reporter.batch_finished(outcome)
+        if lane.is_sick:
+            self._on_failure("the device fails on an image that it could classify before")
         if has_shrunk:
             self._reporter.batches_shrank(self.policy.max_batch_size)
 
@@ -372,6 +383,12 @@ class Dispatcher:
         self._death = reason
         logger.error("batcher died", extra={"servable": self._name}, exc_info=error)
         self.fail_all(lambda: self._death_error(error))
+        self._on_failure(reason)
+
+    def _on_stall(self, reason: str) -> None:
+        self._has_stalled = True
+        logger.error("device hangs", extra={"servable": self._name, "reason": reason})
+        self._on_failure(reason)
 
     def _death_error(self, cause: BaseException) -> ServableNotReadyError:
         failure = ServableNotReadyError(f"{self._name or 'The servable'} stopped working.")

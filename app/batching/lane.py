@@ -11,7 +11,7 @@ from app.batching.device import DeviceStopped, DeviceThread
 from app.batching.policy import BatchPolicy
 from app.batching.runner import BatchOutcome, BatchRunner
 from app.batching.task import BatchTask
-from app.types import Clock, Servable
+from app.types import Clock, Servable, ServableGroup
 
 LANE_DEPTH = 2
 """Batches handed to a device at once: the one it executes, and one that lies ready behind it."""
@@ -25,6 +25,8 @@ class DeviceLane:
         is_ended: Whether its thread has ended.
         has_died: Whether it ended by itself: nothing can be handed to it any more.
         is_sick: Whether its last batch failed as a whole, with an image that was fine before.
+        is_overdue: Whether what it executes takes far longer than expected: nobody waits for it.
+        is_stalled: Whether it takes so long that it is not expected to end; see ``Watchdog``.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class DeviceLane:
         self.is_ended = False
         self.has_died = False
         self.is_sick = False
+        self.is_overdue = False
+        self.is_stalled = False
         self._since_s = 0.0  # when the batch in execution could start
         self._thread = DeviceThread(
             BatchRunner(servable, policy, clock), partial(report, self), name=name
@@ -62,7 +66,12 @@ class DeviceLane:
     @property
     def has_room(self) -> bool:
         """Whether a batch may be handed to it."""
-        return len(self.batches) < LANE_DEPTH and not self.has_died
+        return len(self.batches) < LANE_DEPTH and not (self.has_died or self.is_overdue)
+
+    @property
+    def is_joinable(self) -> bool:
+        """Whether it works, and will have done so soon."""
+        return bool(self.batches) and not self.is_overdue
 
     @property
     def since_s(self) -> float:
@@ -94,6 +103,7 @@ class DeviceLane:
     def take_back(self, outcome: BatchOutcome) -> list[BatchTask]:
         """Note what became of the batch in execution, and return it."""
         self._since_s = outcome.finished_at_s
+        self.is_overdue = self.is_stalled = False
         if outcome.executions or outcome.failures:
             self.is_sick = outcome.is_device_sick
         return self.batches.popleft()
@@ -106,7 +116,7 @@ class DeviceLane:
         # It expires: readiness keeps the requests away that could show that the device is well.
         if self.is_sick and busy_s <= stall_after_s:
             return "the device fails on an image that it could classify before"
-        if self.batches and busy_s > stall_after_s:
+        if self.is_stalled or (self.batches and busy_s > stall_after_s):
             return f"one execution has been running for {busy_s:.0f} s, limit {stall_after_s:.0f} s"
         return None
 
@@ -115,15 +125,34 @@ LaneReport: TypeAlias = Callable[[DeviceLane, BatchOutcome | DeviceStopped], obj
 """What a lane's thread calls."""
 
 
+def lanes_of(
+    servable: Servable, policy: BatchPolicy, clock: Clock, report: LaneReport, *, name: str
+) -> tuple[list[DeviceLane], int]:
+    """Return a lane for each device of a servable, and how many images make a batch of their own.
+
+    See ``ServableGroup.joins_at``; ``name`` is the servable's, for the threads.
+    """
+    thread = f"device {name}".rstrip()
+    if not isinstance(servable, ServableGroup):
+        return [DeviceLane(servable, policy, clock, report, name=thread)], 1
+    members = servable.members
+    names = [f"{thread} {number}" for number in range(1, len(members) + 1)]
+    lanes = [
+        DeviceLane(member, policy, clock, report, name=each if len(members) > 1 else thread)
+        for member, each in zip(members, names, strict=True)
+    ]
+    return lanes, servable.joins_at
+
+
 def next_lane(lanes: list[DeviceLane], waiting: int = 1, joins_at: int = 1) -> DeviceLane | None:
     """Return where the next batch goes: to a free device, else behind what has run longest.
 
     Of several free ones to the first: the thread and the device that were used last are warm.
 
-    None where every device has all that it may be handed. While one works, others count as free
-    only for ``joins_at`` images or more.
+    None where every device has all that it may be handed. While one works, and is not overdue,
+    others count as free only for ``joins_at`` images or more.
     """
-    may_join = waiting >= joins_at or not any(lane.batches for lane in lanes)
+    may_join = waiting >= joins_at or not any(lane.is_joinable for lane in lanes)
     return min(
         (lane for lane in lanes if lane.has_room and (may_join or lane.batches)),
         key=lambda lane: (len(lane.batches), lane.since_s if lane.batches else 0.0),
