@@ -57,8 +57,9 @@ class DynamicBatcher:
         is cut to the next smaller allowed size, and the rest goes first in the one after it.
         Where several devices share one (``ServableGroup.joins_at``), fewer images than that wait
         for one of those that work, and count as if no other were free; where two are free and
-        enough for both wait, each takes its part; and without ``batch_timeout_s`` a batch lies
-        ready as soon as it is as large as the one before it.
+        enough for both wait, each takes its part; without ``batch_timeout_s`` a batch lies ready
+        as soon as it is as large as the one before it; and whichever is done first takes the
+        oldest that lies ready.
     Answer
         Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
         caller's own cancellation. The next batch is on its way to the device before the answers

@@ -80,10 +80,10 @@ class Watchdog:
             self._awake_since_s = self._clock()
         moments_s, is_news = [], False
         for lane in self._lanes:
-            if not lane.batches or lane.has_died:
+            if lane.current is None or lane.has_died:
                 continue
             since_s = max(lane.since_s, self._awake_since_s)
-            overdue_s = since_s + self._overdue_after_s(lane)
+            overdue_s = since_s + self._overdue_after_s(len(lane.current))
             stall_s = since_s + self._stall_after_s
             if now_s >= overdue_s and not lane.is_overdue:
                 lane.is_overdue = is_news = True
@@ -98,8 +98,8 @@ class Watchdog:
         if is_news:
             self._on_overdue()
 
-    def _overdue_after_s(self, lane: DeviceLane) -> float:
-        expected_s = self._expected_s(len(lane.batches[0]))
+    def _overdue_after_s(self, size: int) -> float:
+        expected_s = self._expected_s(size)
         if expected_s is None:
             return self._stall_after_s
         return min(self._stall_after_s, max(LEAST_OVERDUE_S, OVERDUE_FACTOR * expected_s))

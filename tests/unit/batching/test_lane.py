@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import pytest
@@ -12,24 +12,24 @@ from app.batching.lane import LANE_DEPTH, DeviceLane, next_lane
 
 @dataclass(eq=False)
 class Lane:
-    """What is asked of a lane: how many batches it has, since when, and whether it lives."""
+    """What is asked of a lane: how many batches there are, since when, and whether it lives."""
 
     count: int = 0
     since_s: float = 0.0
     has_died: bool = False
     is_overdue: bool = False
-    batches: list[int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.batches = [1] * self.count
+    @property
+    def current(self) -> list[int] | None:
+        return [1] if self.count else None
 
     @property
     def has_room(self) -> bool:
-        return len(self.batches) < LANE_DEPTH and not (self.has_died or self.is_overdue)
+        return self.count < LANE_DEPTH and not (self.has_died or self.is_overdue)
 
     @property
     def is_joinable(self) -> bool:
-        return bool(self.batches) and not self.is_overdue
+        return self.count > 0 and not self.is_overdue
 
 
 def free() -> Lane:
