@@ -11,7 +11,6 @@ from app.types import InputSpec
 from tests.keras.server_process import ROOT
 
 SPEC = InputSpec(height=8, width=6, channels=3)
-HUGE = 10**13  # float32 numbers: beyond any memory
 
 
 def shipped(name: str) -> Path:
@@ -31,16 +30,20 @@ def small_network() -> keras.Model:
     return keras.Model(image, keras.layers.Dense(5, activation="softmax")(x))
 
 
-def network_too_large_for_company() -> keras.Model:
-    """Return a network that executes one image, and for whose batches no device has memory."""
+def network_too_large_for_company(width: int) -> keras.Model:
+    """Return a network that answers one image with it twice, and in batches ``width`` times."""
     image = keras.Input((1, 1, 1))
-    return keras.Model(image, _Wide()(keras.layers.Flatten()(image)))
+    return keras.Model(image, _Wide(width)(keras.layers.Flatten()(image)))
 
 
 class _Wide(keras.layers.Layer):  # type: ignore[misc, name-defined, unused-ignore]
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
     def call(self, x: Any) -> Any:
         count = x.shape[0]
-        return keras.ops.broadcast_to(x, (count, 2 if count == 1 else HUGE))
+        return keras.ops.broadcast_to(x, (count, 2 if count == 1 else self.width))
 
     def compute_output_shape(self, shape: Any) -> Any:
         return (shape[0], 2)

@@ -98,7 +98,8 @@ def test_16_bits_are_near_float32_and_are_not_it(
 
 def test_too_little_device_memory_has_an_error_of_its_own_and_is_survived() -> None:
     spec = InputSpec(1, 1, 1)
-    servable = JaxServable(network_too_large_for_company(), spec, (1, 2), device=CPU)
+    network = network_too_large_for_company(width=10**13)
+    servable = JaxServable(network, spec, (1, 2), device=CPU)
     with pytest.raises(OutOfDeviceMemoryError, match="a batch of 2"):
         servable.execute(np.zeros((2, 1, 1, 1), np.uint8))
     np.testing.assert_array_equal(servable.execute(np.full((1, 1, 1, 1), 7, np.uint8)), [[7, 7]])
