@@ -28,6 +28,7 @@ import jax
 
 from app.artifacts.manifest import Manifest, read_manifest
 from app.errors import OutOfDeviceMemoryError, ServingError
+from app.runtime.jax_engine import StagedJaxServable
 from benchmarks.engines import newest
 from benchmarks.gpu.executions import (
     NUMBERS,
@@ -45,10 +46,14 @@ from benchmarks.report import Table, number, spread
 from benchmarks.servers import ROOT, BenchmarkError
 
 LIMIT_S = 230.0
+_SERVING_S, _STOPPING_S = 45.0, 5.0
+"""For a server to start and be loaded by four closed loops; for it to stop."""
 SMALL_SIZES = tuple(1 << power for power in range(11))  # 1 to 1024
 LARGE_SIZES = (1, 8, 32, 128)
 SERVED_SIZES = tuple(size for size in SMALL_SIZES if size <= 256)
 _ROUNDS = 3
+_LEAST_S = 10.0
+"""Left to the first round in any case: without one, all that was compiled was for nothing."""
 
 
 @dataclass(slots=True)
@@ -57,19 +62,25 @@ class Network:
 
     Attributes:
         folder: Of the version.
-        batch_sizes: Measured alone.
+        batch_sizes: Measured alone; in the precisions that are not served, every second of them.
         served_sizes: The allowed batch sizes of the server.
         reserve_s: Left for what comes afterwards.
+        step: 2 where ``batch_sizes`` are too many to compile in all precisions.
     """
 
     folder: Path
     batch_sizes: tuple[int, ...]
     served_sizes: tuple[int, ...]
     reserve_s: float
+    step: int = 1
     manifest: Manifest = field(init=False)
 
     def __post_init__(self) -> None:
         self.manifest = read_manifest(self.folder)
+
+    def sizes_in(self, numbers: Numbers) -> tuple[int, ...]:
+        """Return the batch sizes that are measured in a precision."""
+        return self.batch_sizes[:: 1 if numbers is NUMBERS[0] else self.step]
 
 
 class Run:
@@ -111,37 +122,45 @@ class Run:
 def measure_alone(run: Run, network: Network, rounds: int) -> None:
     """Measure a network without a server, in every precision that there is time to compile."""
     name = network.manifest.name
-    servables = {}
-    for numbers in NUMBERS:
-        begin_s = time.monotonic()
-        if run.left_s() < network.reserve_s:
-            run.leave_out(f"{name} in {numbers.title}", "no time to compile it")
-            continue
-        try:
-            servables[numbers] = build(
-                network.folder, network.manifest, numbers, network.batch_sizes
-            )
-        except ServingError as error:
-            run.leave_out(f"{name} in {numbers.title}", error)
-            continue
-        run.tell(f"{name} in {numbers.title}: compiled in {time.monotonic() - begin_s:.1f} s")
+    servables = compile_all(run, network)
     found: dict[tuple[Numbers, int], Times] = {}
     for turn in range(rounds):
         order = list(servables) if turn % 2 == 0 else list(reversed(servables))
         for size in network.batch_sizes:
             images = random_images(network.manifest, size)
             for numbers in order:
-                if turn and run.left_s() < network.reserve_s:
-                    continue  # the rounds there were have to do
-                try:
+                if run.left_s() < (network.reserve_s if turn else _LEAST_S):
+                    continue  # what there was has to do
+                if size in network.sizes_in(numbers):
                     times = found.setdefault((numbers, size), Times())
-                    measure_round(servables[numbers], images, times)
-                except OutOfDeviceMemoryError as error:
-                    run.leave_out(f"{name} in {numbers.title}", error)
+                    try:
+                        measure_round(servables[numbers], images, times)
+                    except OutOfDeviceMemoryError as error:
+                        run.leave_out(f"{name} in {numbers.title}", error)
         run.tell(f"{name} alone: round {turn + 1} of {rounds}")
     for servable in servables.values():
         servable.close()
     record_alone(run, name, {key: times for key, times in found.items() if times.staged})
+
+
+def compile_all(run: Run, network: Network) -> dict[Numbers, StagedJaxServable]:
+    """Build a servable for each precision, as long as there is time."""
+    servables = {}
+    for numbers in NUMBERS:
+        title = f"{network.manifest.name} in {numbers.title}"
+        begin_s = time.monotonic()
+        if run.left_s() < network.reserve_s:
+            run.leave_out(title, "no time to compile it")
+            continue
+        try:
+            servables[numbers] = build(
+                network.folder, network.manifest, numbers, network.sizes_in(numbers)
+            )
+        except ServingError as error:
+            run.leave_out(title, error)
+            continue
+        run.tell(f"{title}: compiled in {time.monotonic() - begin_s:.1f} s")
+    return servables
 
 
 def record_alone(run: Run, name: str, found: dict[tuple[Numbers, int], Times]) -> None:
@@ -237,24 +256,38 @@ def record_served(run: Run, name: str, found: list[Loaded]) -> None:
 
 def measure(run: Run, options: argparse.Namespace, work: Path) -> None:
     """Do everything, the most telling first."""
+    if "cifar10" in options.networks:
+        measure_small(run, options, work)
+    if "resnet50" in options.networks:
+        measure_large(run, options, work)
+
+
+def measure_small(run: Run, options: argparse.Namespace, work: Path) -> None:
+    """Measure the CIFAR-10 network that the repository carries."""
+    later_s = options.limit_s if "resnet50" in options.networks else 0.0
     small = Network(
         newest(ROOT / "models" / "cifar10"),
         tuple(size for size in SMALL_SIZES if size <= options.largest),
         tuple(size for size in SERVED_SIZES if size <= options.largest),
-        reserve_s=options.limit_s * 0.55,
+        reserve_s=later_s * 0.45 + _SERVING_S,
+        step=2,
     )
     measure_alone(run, small, options.rounds)
-    small.reserve_s = options.limit_s * 0.4
+    small.reserve_s = later_s * 0.45 + _STOPPING_S
     measure_served(run, small, work, options.clients)
+
+
+def measure_large(run: Run, options: argparse.Namespace, work: Path) -> None:
+    """Measure a network that is large enough for a GPU."""
     run.tell("publishing a ResNet-50")
     large = Network(
         publish_large_network(work / "models"),
         tuple(size for size in LARGE_SIZES if size <= options.largest),
         tuple(size for size in LARGE_SIZES if size <= options.largest),
-        reserve_s=options.limit_s * 0.15,
+        reserve_s=_SERVING_S,
     )
     measure_alone(run, large, options.rounds)
-    large.reserve_s = 5.0  # for the server to stop
+    large.reserve_s = _STOPPING_S
     measure_served(run, large, work, options.clients)
 
 
@@ -262,6 +295,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="when to be done")
+    parser.add_argument("--networks", default="cifar10,resnet50", help="one of them, or both")
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     parser.add_argument("--largest", type=int, default=SMALL_SIZES[-1], help="batch, images")
     parser.add_argument(

@@ -41,6 +41,7 @@ def server_of(store_dir: Path, name: str, batch_sizes: tuple[int, ...]) -> Serve
         environment={
             "KERASERVE_PORT": "{port}",
             "KERASERVE_MODELS": name,
+            "KERASERVE_DEFAULT_MODEL": name,
             "KERASERVE_MODEL_DIR": str(store_dir.resolve()),
             "KERASERVE_ENGINE": "jax",
             "KERASERVE_MAX_BATCH_SIZE": str(batch_sizes[-1]),
