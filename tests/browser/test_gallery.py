@@ -92,6 +92,17 @@ def test_whole_page_of_samples_is_classified(open_page: OpenPage, gallery: LiveS
     expect(playground.samples.locator(".tile.wrong")).to_have_count(32)
 
 
+def test_answer_is_in_sight_on_a_phone_too(open_page: OpenPage, gallery: LiveServer) -> None:
+    playground = open_page(gallery.url, viewport={"width": 360, "height": 740})
+    shown = playground.samples.get_by_role("group", name="The sample that was clicked")
+    for index in (20, 40):
+        tiles(playground).nth(index).press("Enter")
+        expect(shown.locator("figcaption")).to_contain_text(f"Sample {index}")
+        expect(shown.locator(".bars li")).to_have_count(3)
+        expect(shown.locator("figcaption")).to_be_in_viewport(ratio=1)
+        expect(shown.locator(".bars")).to_be_in_viewport(ratio=1)
+
+
 def test_click_on_a_sample_does_not_end_the_run_over_the_page(
     open_page: OpenPage, gallery: LiveServer
 ) -> None:
@@ -103,7 +114,7 @@ def test_click_on_a_sample_does_not_end_the_run_over_the_page(
     all_of_them = playground.samples.get_by_role("button", name="Classify these")
     all_of_them.click()
     puppet.wait_began(before + 1)
-    # One that is under way already, and one that has not had its turn.
+    # One that is under way already, and one that has not had its turn: nor ends a click another.
     for index in (0, 40):
         tiles(playground).nth(index).click()
         expect(all_of_them).to_be_disabled()

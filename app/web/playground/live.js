@@ -1,7 +1,7 @@
 // What the server does now, for all its callers: drawn from /metrics while the page is looked at.
 
 import { wantKey } from "./access.js";
-import { LostError, ask } from "./api.js";
+import { LostError, ask, hasKey } from "./api.js";
 import { Chart } from "./chart.js";
 import { showReadiness } from "./connection.js";
 import { byId, el } from "./dom.js";
@@ -72,7 +72,8 @@ export class Live {
     } catch (error) {
       if (error instanceof LostError || round !== this._round) return false;
       this._isAllowed = ![401, 403].includes(error.problem?.status);
-      const card = { isCalm: true, onRetry: this._isAllowed ? null : wantKey, retry: "Use another key" };
+      const retry = hasKey() ? "Use another key" : "Give a key";
+      const card = { isCalm: true, onRetry: this._isAllowed ? null : wantKey, retry };
       byId("live-note").replaceChildren(problemCard(error, card));
       byId("live-charts").hidden = !this._isAllowed;
       return true;

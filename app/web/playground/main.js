@@ -13,7 +13,7 @@ import { Result } from "./result.js";
 import { Table } from "./table.js";
 
 const result = new Result("answer", (picture) => given.retry(picture));
-const table = new Table(show, () => given.stop(), () => given.goOn());
+const table = new Table(look, () => given.stop(), () => given.goOn());
 const given = new Given(table, () => chooser.query, (picture) => {
   table.update(picture);
   if (result.picture === picture) result.show(picture);
@@ -26,14 +26,14 @@ const chooser = new Chooser(({ isShownOnly, isSilent }) => {
 const live = new Live(() => chooser.load());
 
 function take(files) {
-  show(given.take(files));
-  // On a phone the answer is below what was touched.
-  byId("answer").scrollIntoView({ block: "nearest" });
+  look(given.take(files));
 }
 
-function show(picture) {
+function look(picture) {
   result.show(picture);
   table.mark(picture);
+  // On a phone it is below what was touched, and always above the table.
+  byId("answer").scrollIntoView({ block: "nearest" });
 }
 
 async function begin() {

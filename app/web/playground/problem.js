@@ -16,10 +16,15 @@ export function problemCard(error, { onRetry = null, retry = "Try again", isCalm
   ].filter(Boolean);
   return el("div", { class: isCalm ? "problem calm" : "problem", role: isCalm ? null : "alert" },
     el("p", { class: "problem-title", text: problem.title }),
-    el("p", { text: problem.detail }),
+    el("p", {}, ...breakable(problem.detail)),
     retryNote(error),
     small.length ? el("p", { class: "mono quiet", text: small.join(" · ") }) : null,
     onRetry && el("button", { type: "button", text: retry, on: { click: onRetry } }));
+}
+
+// Names of settings are longer than a phone is wide: they go on after an underscore.
+function breakable(text) {
+  return text.split(/(?<=_)/).flatMap((part) => [part, el("wbr")]);
 }
 
 function retryNote(error) {
