@@ -152,20 +152,36 @@ def test_answer_of_an_earlier_round_changes_nothing(
 
 
 def test_round_that_was_overtaken_does_not_go_on(open_page: OpenPage, server: LiveServer) -> None:
-    """Else each look at another tab would add a reader."""
+    """Else each look at another tab, while one is under way, would add a reader."""
     playground = open_page(server.url)
     page, asked = playground.page, list[str]()
-    with page.expect_response("**/metrics"):
-        pass
     page.clock.install()
-    for _ in range(3):
-        with page.expect_response("**/metrics"):
-            look_away_and_back(playground)
+    page.route("**/metrics", lambda route: route.fulfill(status=403, json={"title": "Forbidden"}))
+    page.reload()
+    expect(playground.live).to_contain_text("Forbidden")  # from now on it asks for readiness
+    page.evaluate(
+        """() => {
+          const { fetch } = window;
+          window.held = [];
+          window.fetch = (...given) => String(given[0]).endsWith("/readyz")
+            ? new Promise((resolve) => held.push(() => fetch(...given).then(resolve)))
+            : fetch(...given);
+          window.letGo = () => {
+            window.fetch = fetch;
+            return Promise.all(held.map((go) => go()));
+          };
+        }"""
+    )
+    page.clock.run_for(5000)
+    for _ in range(2):
+        look_away_and_back(playground)
+    assert page.evaluate("held.length") == 3
+    page.evaluate("letGo().then(() => null)")
     page.on("request", lambda request: asked.append(request.url))
     for _ in range(2):
-        with page.expect_response("**/metrics"):
-            page.clock.run_for(2000)
-    assert len(asked) == 2
+        with page.expect_response("**/readyz"):
+            page.clock.run_for(5000)
+    assert [url for url in asked if url.endswith("/readyz")] == 2 * [f"{server.url}/readyz"]
 
 
 def test_times_are_of_what_was_answered_not_of_refusals(
