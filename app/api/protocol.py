@@ -114,8 +114,9 @@ class GatedProtocol(HttpToolsProtocol):
                     self.cycle = _ANSWERED
                     self._write(response)
                     return
-            if path == _EXPRESS_PATH and self._lane.is_open_to(self.headers):
-                self._lane.note_arrival(scope, self.loop.time)
+            lane = self._lane
+            is_usual = path == _EXPRESS_PATH and lane.is_open_to(self.headers)
+            if is_usual and lane.note_arrival(scope, self.loop.time):
                 self._held = []
                 return
         super().on_headers_complete()

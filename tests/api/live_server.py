@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.api.protocol import gated
+from app.api.connections import connection_options
 from app.lifecycle import Lifecycle
 from tests.api.world import PATIENCE_S, build
 from tests.fakes import PuppetServable
@@ -67,9 +67,7 @@ def listening(store: Path, **settings: Any) -> Iterator[LiveServer]:
         await app(scope, receive, send)
 
     listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(
-        noted, http=gated(app.state.gate, app.state.lane), log_config=None, access_log=False
-    )
+    config = uvicorn.Config(noted, **connection_options(app.state))
     server = _TellingServer(config, lifecycle)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
