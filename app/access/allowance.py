@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,33 +15,33 @@ class LimitPolicy:
         burst: Requests at once, after a while without any: the size of the bucket; 0: as many as a
             second brings, at least one.
         max_concurrency: Requests under way at one time; 0: as many as they like.
+        quota: Tokens in a full bucket.
+        window_s: Seconds in which an empty bucket is full again; 0 without a rate.
     """
 
     rate_per_s: float = 0.0
     burst: int = 0
     max_concurrency: int = 0
+    quota: int = field(
+        init=False, repr=False
+    )  # worked out once: both are asked for with every request
+    window_s: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what limits nothing or everything."""
+        """Refuse what means nothing, and work out the rest."""
         if self.rate_per_s < 0 or self.burst < 0 or self.max_concurrency < 0:
             raise ValueError(f"{self} has a limit below 0")
         if self.burst and not self.rate_per_s:
             raise ValueError(f"a burst of {self.burst} needs a rate that it is the most of")
+        quota = self.burst or max(1, math.ceil(self.rate_per_s))
+        object.__setattr__(self, "quota", quota)
+        window_s = quota / self.rate_per_s if self.rate_per_s else 0.0
+        object.__setattr__(self, "window_s", window_s)
 
     @property
     def limits_anything(self) -> bool:
         """Whether there is any limit."""
         return bool(self.rate_per_s or self.max_concurrency)
-
-    @property
-    def quota(self) -> int:
-        """Tokens in a full bucket."""
-        return self.burst or max(1, math.ceil(self.rate_per_s))
-
-    @property
-    def window_s(self) -> float:
-        """Seconds in which an empty bucket is full again; 0 without a rate."""
-        return self.quota / self.rate_per_s if self.rate_per_s else 0.0
 
 
 class Allowance:
@@ -67,7 +67,7 @@ class Allowance:
         """Return what is in the bucket."""
         policy = self._policy
         filled = self._tokens + (now_s - self._counted_s) * policy.rate_per_s
-        return min(float(policy.quota), filled)
+        return filled if filled < policy.quota else float(policy.quota)
 
     def take(self, now_s: float) -> float:
         """Take a token, where there is a rate.

@@ -44,6 +44,11 @@ class LimitKind(StrEnum):
 class SubjectTable:
     """What each caller of one kind has left.
 
+    Attributes:
+        kind: By what they are told apart.
+        policy: What each of them may ask.
+        policy_text: The same, as an item of ``RateLimit-Policy``.
+
     Bound: callers with requests under way, and ``most`` others. Those whose bucket is full again
     are forgotten, which changes nothing for them; where there are more, those that have asked for
     nothing longest.
@@ -56,6 +61,13 @@ class SubjectTable:
         """Know nobody yet."""
         self.kind = kind
         self.policy = policy
+        self.policy_text = b'"%s";q=%d;w=%d' % (
+            kind.encode("ascii"),
+            policy.quota,
+            math.ceil(policy.window_s),
+        )
+        self._state_text = b'"%s";r=%%d;t=%%d' % kind.encode("ascii")
+        self._setting = f"KERASERVE_{kind.upper()}"
         self._clock = clock
         self._most = most
         self._busy: dict[str, Allowance] = {}
@@ -95,18 +107,25 @@ class SubjectTable:
             del self._busy[name]
             self._keep(name, allowance)
 
-    def now_s(self) -> float:
-        """Return the time by which all is counted."""
-        return self._clock()
+    def state(self, allowance: Allowance) -> tuple[int, int, bytes]:
+        """Return how many requests of its rate a caller has left.
+
+        Returns:
+            They, in how many seconds there are more, and both as an item of ``RateLimit``. With
+            some left, more is all; with none left it is the next one, as ``Retry-After`` has it.
+        """
+        tokens = allowance.tokens(self._clock())
+        left = int(tokens)
+        wanted = self.policy.quota if left else 1
+        reset_s = math.ceil((wanted - tokens) / self.policy.rate_per_s)
+        return left, reset_s, self._state_text % (left, reset_s)
 
     def _refusal(self, name: str, allowance: Allowance, now_s: float) -> RateLimitedError | None:
         policy = self.policy
-        who = f"The key {name}" if self.kind is SubjectKind.KEY else "This address"
-        setting = f"KERASERVE_{self.kind.upper()}"
         if policy.max_concurrency and allowance.under_way >= policy.max_concurrency:
             return RateLimitedError(
-                f"{who} has {allowance.under_way:,} requests under way; the limit is "
-                f"{policy.max_concurrency:,} ({setting}_MAX_CONCURRENCY).",
+                f"{self._who(name)} has {allowance.under_way:,} requests under way; the limit is "
+                f"{policy.max_concurrency:,} ({self._setting}_MAX_CONCURRENCY).",
                 limit=LimitKind.CONCURRENCY,
                 retry_after_s=_CONCURRENCY_RETRY_S,
             )
@@ -114,12 +133,15 @@ class SubjectTable:
         if not wait_s:
             return None
         return RateLimitedError(
-            f"{who} has asked for more than {policy.rate_per_s:g} requests per second, and more "
-            f"than {policy.quota:,} at once ({setting}_RATE_PER_S, {setting}_BURST); the next one "
-            f"may come in {wait_s:.3g} s.",
+            f"{self._who(name)} has asked for more than {policy.rate_per_s:g} requests per second, "
+            f"and more than {policy.quota:,} at once ({self._setting}_RATE_PER_S, "
+            f"{self._setting}_BURST); the next one may come in {wait_s:.3g} s.",
             limit=LimitKind.RATE,
             retry_after_s=wait_s,
         )
+
+    def _who(self, name: str) -> str:
+        return f"The key {name}" if self.kind is SubjectKind.KEY else "This address"
 
     def _keep(self, name: str, allowance: Allowance) -> None:
         if not self.policy.rate_per_s:
@@ -172,16 +194,15 @@ class Visit:
     def __init__(self, limits: AccessLimits) -> None:
         """Count nothing yet."""
         self._limits = limits
-        self._held: list[tuple[SubjectTable, str]] = []
-        self._seen: dict[SubjectTable, Allowance] = {}
+        self._held: list[tuple[SubjectTable, str]] = []  # of addresses and of keys, at most two
+        self._seen: list[tuple[SubjectTable, Allowance]] = []
         self.caller: Caller | None = None
         self.refused: tuple[SubjectKind, LimitKind] | None = None
 
     @property
     def needs_address(self) -> bool:
         """Whether there is a limit by address that it is not counted for."""
-        table = self._limits.addresses
-        return table is not None and not self._holds(table)
+        return self._limits.addresses is not None and not self._holds(self._limits.addresses)
 
     def enter_address(self, address: str) -> None:
         """Count it for an address.
@@ -212,50 +233,32 @@ class Visit:
         ``RateLimit-Limit``, ``-Remaining`` and ``-Reset``, of those until 06, are what most clients
         know. These have room for one limit: the one of which least is left.
         """
-        policies: list[str] = []
-        states: list[str] = []
-        tightest: tuple[int, int, int] | None = None
-        for table, allowance in self._seen.items():
-            policy = table.policy
-            if not policy.rate_per_s:
-                continue
-            left, reset_s = _state_of(policy, allowance, table.now_s())
-            policies.append(f'"{table.kind}";q={policy.quota};w={math.ceil(policy.window_s)}')
-            states.append(f'"{table.kind}";r={left};t={reset_s}')
-            state = (left, policy.quota, reset_s)
-            tightest = state if tightest is None else min(tightest, state)
-        if tightest is None:
+        seen = [each for each in self._seen if each[0].policy.rate_per_s]
+        if not seen:
             return []
-        left, quota, reset_s = tightest
+        states = [table.state(allowance) for table, allowance in seen]
+        nearest = 0 if len(seen) == 1 or states[0][0] <= states[1][0] else 1
+        left, reset_s, _ = states[nearest]
         return [
-            (b"ratelimit-policy", ", ".join(policies).encode("ascii")),
-            (b"ratelimit", ", ".join(states).encode("ascii")),
-            (b"ratelimit-limit", b"%d" % quota),
+            (b"ratelimit-policy", b", ".join([table.policy_text for table, _ in seen])),
+            (b"ratelimit", b", ".join([text for _, _, text in states])),
+            (b"ratelimit-limit", b"%d" % seen[nearest][0].policy.quota),
             (b"ratelimit-remaining", b"%d" % left),
             (b"ratelimit-reset", b"%d" % reset_s),
         ]
 
     def _holds(self, table: SubjectTable) -> bool:
-        return any(held is table for held, _ in self._held)
+        held = self._held
+        return bool(held) and any(each is table for each, _ in held)
 
     def _enter(self, table: SubjectTable | None, name: str) -> None:
         if table is None or self._holds(table):
             return
         allowance, refusal = table.enter(name)
-        self._seen[table] = allowance
+        if not any(seen is table for seen, _ in self._seen):  # refused before, on another way
+            self._seen.append((table, allowance))
         if refusal is not None:
             self.refused = (table.kind, LimitKind(refusal.limit))
             raise refusal
         self.refused = None
         self._held.append((table, name))
-
-
-def _state_of(policy: LimitPolicy, allowance: Allowance, now_s: float) -> tuple[int, int]:
-    """Return how many requests are left, and in how many seconds there are more.
-
-    With some left, all of them; with none left, the next one, as ``Retry-After`` has it.
-    """
-    tokens = allowance.tokens(now_s)
-    left = int(tokens)
-    wanted = policy.quota if left else 1
-    return left, math.ceil((wanted - tokens) / policy.rate_per_s)

@@ -100,7 +100,7 @@ class ExpressLane:
         scope["app"] = self._app
         try:
             require(Request(scope), AccessScope.INFER)
-        except ServingError:  # the other way meets it again, and answers it as it should
+        except Exception:  # the other way meets it again, and answers it as it should
             return False
         return True
 
@@ -117,7 +117,8 @@ class ExpressLane:
         scope["app"] = self._app
         request = Request(scope)
         try:
-            require(request, AccessScope.INFER)
+            if record.visit is None:  # else asked when the head came
+                require(request, AccessScope.INFER)
             choice, options = choose(self._lifecycle, record, request)
             upload = plain_image(scope, body, self._lifecycle.request_policy)
             if upload is None:
