@@ -64,6 +64,8 @@ class RequestAccounts:
             method: Of the request.
             code: The status of its answer, or 499.
         """
+        if record.visit is not None:
+            self._end_visit(record, record.visit)
         self._metrics.in_flight -= 1
         elapsed_s = record.elapsed_s()
         method = method if method in _METHODS else _OTHER_METHOD
@@ -78,8 +80,6 @@ class RequestAccounts:
         duration.observe(elapsed_s)
         if record.error_code in REFUSAL_CODES:
             self.refused_s = record.arrived_s
-        if record.visit is not None:
-            self._end_visit(record, record.visit)
         level = _level(route, code)
         if logger.isEnabledFor(level) and not self._refusal_log.takes(record, route):
             log_event(logger, level, "request", _fields(record, route, method, code, elapsed_s))

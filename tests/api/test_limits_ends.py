@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from app.access.allowance import LimitPolicy
+from app.access.caller import Scope
+from app.access.keys_file import create_key
 from app.errors import ExecutionError
 from tests.api.doorway import ROUTE, Line, message
 from tests.api.limited_world import (
@@ -158,4 +161,42 @@ async def test_requests_behind_one_another_on_a_connection_hold_one_place_at_a_t
         line = await found.door.connect()
         line.send(message(picture()) * 3)
         assert [(await line.answer()).status for _ in range(3)] == [200] * 3
+        await until(lambda: not found.remembered)
+
+
+async def test_places_are_given_back_where_the_gate_refuses_the_key_after_the_address(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "keys.json"
+    key = f"Authorization: Bearer {create_key(path, 'mine', [Scope.INFER])}"
+    async with limited(tmp_path, TWO_AT_A_TIME, ONE_AT_A_TIME, api_keys_file=path) as found:
+        line, other = await found.door.connect(), await found.door.connect()
+        found.world.puppet.hold()
+        await found.door.send_queued(line, message(picture(), key))
+        for _ in range(4):
+            refused = await ask(other, message(picture(), key))
+            assert_limited(refused, "key mine", "KERASERVE_KEY_MAX_CONCURRENCY")
+        assert found.door.begun == [ROUTE], "the others are the gate's"
+        assert found.remembered == 2
+        found.world.puppet.let_go()
+        assert (await line.answer()).status == 200
+        await until(lambda: not found.remembered)
+        assert (await ask(other, message(picture(), key))).status == 200
+
+
+async def test_places_are_given_back_where_there_is_no_room_for_the_image(tmp_path: Path) -> None:
+    async with limited(tmp_path, LimitPolicy(max_concurrency=6)) as found:
+        world = found.world
+        lines = [await found.door.connect() for _ in range(5)]
+        before = len(world.puppet.executed)
+        world.puppet.hold()
+        await found.door.send_queued(lines[0], message(picture()))
+        await world.puppet.began(before + 1)
+        for line in lines[1:4]:  # one lies ready, two wait
+            await found.door.send_queued(line, message(picture()))
+        for _ in range(4):  # more than there are places left
+            assert (await ask(lines[4], message(picture()))).document["code"] == "queue_full"
+        world.puppet.let_go()
+        for line in lines[:4]:
+            assert (await line.answer()).status == 200
         await until(lambda: not found.remembered)

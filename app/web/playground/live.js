@@ -70,7 +70,7 @@ export class Live {
       text = await (await ask("metrics", { isQuiet: true })).text();
     } catch (error) {
       if (error instanceof LostError || round !== this._round) return false;
-      this._isAllowed = ![401, 403].includes(error.problem?.status);
+      this._isAllowed = ![401, 403, 404].includes(error.problem?.status);
       byId("live-note").replaceChildren(problemCard(error, { isCalm: true }));
       byId("live-charts").hidden = !this._isAllowed;
       return true;
