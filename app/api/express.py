@@ -225,10 +225,11 @@ class ExpressRequest:
 
     def _finish(self, response: Response) -> None:
         response.raw_headers += record_of(self._scope).headers()
+        self.response_complete = True
         try:
+            self._write(self, response)  # first: who waits for it need not wait for the rest
+        finally:
             self._close(response.status_code)
-        finally:  # whatever counting makes of it
-            self._write(self, response)
 
     def _close(self, status: int) -> None:
         self.response_complete = True

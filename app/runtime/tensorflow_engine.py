@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -148,18 +147,6 @@ class StagedImages:
 
     batch: tf.Tensor
     count: int
-
-
-def load_model(path: Path) -> keras.Model:
-    """Read a ``.keras`` file in safe mode: nothing in it is executed.
-
-    Raises:
-        ArtifactError: It is no Keras 3 model, or holds code such as a Lambda layer.
-    """
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise ArtifactError(f"{path.name} cannot be loaded: {error}") from error
 
 
 def scores_function(

@@ -48,7 +48,7 @@ async def test_rate_holds_on_both_ways_and_answers_tell_what_is_left(
         found.clock.advance(2)
         assert (await ask(line, message(picture(), *way))).status == 200
         assert_over(found.world)
-        counted = found.world.count("limited_requests_total", by="address", limit="rate")
+        counted = found.world.count("limited_requests_total", subject="address", limit="rate")
         assert counted == 1
 
 
@@ -89,7 +89,7 @@ async def test_while_refusals_follow_one_another_nothing_is_begun_for_them(tmp_p
             assert answer.document["request_id"] == answer.header("x-request-id")
         assert answers[0].names == answers[1].names
         assert found.door.begun == [ROUTE]
-        assert found.world.count("limited_requests_total", by="address", limit="rate") == 4
+        assert found.world.count("limited_requests_total", subject="address", limit="rate") == 4
         assert found.world.count("in_flight_requests") == 0
 
 
@@ -169,7 +169,7 @@ async def test_each_key_has_a_rate_of_its_own(tmp_path: Path, way: tuple[str, ..
         assert_limited(await ask_as("mine"), "key mine", "KERASERVE_KEY_RATE_PER_S")
         assert [(await ask_as("yours")).status for _ in range(2)] == [200, 200]
         assert_limited(await ask_as("yours"), "key yours")
-        assert found.world.count("limited_requests_total", by="key", limit="rate") == 2
+        assert found.world.count("limited_requests_total", subject="key", limit="rate") == 2
 
 
 async def test_guessing_keys_is_limited_by_address(tmp_path: Path, way: tuple[str, ...]) -> None:

@@ -49,7 +49,9 @@ async def test_place_is_held_until_the_answer(tmp_path: Path, way: tuple[str, ..
         assert (await line.answer()).status == 200
         await until(lambda: not found.remembered)
         assert (await ask(other, message(picture(), *way))).status == 200
-        counted = found.world.count("limited_requests_total", by="address", limit="concurrency")
+        counted = found.world.count(
+            "limited_requests_total", subject="address", limit="concurrency"
+        )
         assert counted == 1
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from app.errors import ArtifactError, OutOfDeviceMemoryError
-from app.runtime.tensorflow_engine import TensorFlowServable, load_model
+from app.runtime.keras_file import load_model
+from app.runtime.tensorflow_engine import TensorFlowServable
 from app.types import ImageArray, InputSpec
 
 pytestmark = pytest.mark.keras
