@@ -162,7 +162,7 @@ async def run(options: argparse.Namespace) -> None:
         await measure(bench, requests, options)
 
 
-def limits(options: argparse.Namespace) -> dict[str, float]:
+def limits(options: argparse.Namespace) -> dict[str, Any]:
     """Return settings of limits that are counted and never reached."""
     if not options.limits:
         return {}

@@ -14,7 +14,7 @@ from app.errors import RateLimitedError
 from app.types import Clock
 
 MOST_SUBJECTS = 32_768
-"""Callers without a request under way that are remembered, of either kind: about 10 MB.
+"""Callers without a request under way that are remembered, of either kind: about 8 MB.
 
 Who has more addresses than this gets round the limit by address; no table would stop them.
 """
