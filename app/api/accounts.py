@@ -8,8 +8,9 @@ from typing import Any
 
 from prometheus_client import Counter, Histogram
 
+from app.access.limits import Visit
 from app.api.record import RequestRecord
-from app.api.refusal_log import REFUSED_CODE, RefusalLog
+from app.api.refusal_log import LIMITED_CODE, REFUSAL_CODES, RefusalLog
 from app.logging import log_event
 from app.metrics import Metrics
 
@@ -31,7 +32,7 @@ _QUIET_ROUTES = frozenset(
 
 
 class RequestAccounts:
-    """The metrics and the log of requests.
+    """The metrics and the log of requests, and the end of what they hold of limits.
 
     Loop: used on one event loop.
 
@@ -63,6 +64,8 @@ class RequestAccounts:
             method: Of the request.
             code: The status of its answer, or 499.
         """
+        if record.visit is not None:
+            self._end_visit(record, record.visit)
         self._metrics.in_flight -= 1
         elapsed_s = record.elapsed_s()
         method = method if method in _METHODS else _OTHER_METHOD
@@ -77,11 +80,16 @@ class RequestAccounts:
         durations[0].observe(elapsed_s)
         if code >= 400:
             durations[1].observe(elapsed_s)
-        if record.error_code == REFUSED_CODE:
+        if record.error_code in REFUSAL_CODES:
             self.refused_s = record.arrived_s
         level = _level(route, code)
         if logger.isEnabledFor(level) and not self._refusal_log.takes(record, route):
             log_event(logger, level, "request", _fields(record, route, method, code, elapsed_s))
+
+    def _end_visit(self, record: RequestRecord, visit: Visit) -> None:
+        visit.end()
+        if record.error_code == LIMITED_CODE and visit.refused is not None:
+            self._metrics.limited_requests.labels(*visit.refused).inc()
 
     def _durations_of(self, route: str) -> tuple[Histogram, Histogram]:
         # Both from the first request on: in PromQL, less what is not there is nothing.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from app.access.limits import Visit
 from app.inference.records import StageTiming
 from app.schemas.answers import TimingEntry
 from app.types import ServableId
@@ -35,6 +36,7 @@ class RequestRecord:
         timing: Where the time went; of several images the slowest of each stage.
         error_code: The problem's code, where the answer is one.
         by: Who asks, where they need to say so: the name of their key, never the key.
+        visit: What it holds of the limits of its caller, where there are any.
     """
 
     request_id: str
@@ -44,6 +46,12 @@ class RequestRecord:
     timing: TimingEntry | None = None
     error_code: str | None = None
     by: str | None = None
+    visit: Visit | None = None
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return what the answer has beside its own headers, whichever way it takes."""
+        headers = [(b"x-request-id", self.request_id.encode("ascii"))]
+        return headers if self.visit is None else headers + self.visit.headers()
 
     def elapsed_s(self) -> float:
         """Return the time since the request arrived."""

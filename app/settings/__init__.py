@@ -2,8 +2,10 @@
 
 ``names``
     What settings are called where they come from.
+``doors``
+    Of them, those of ports, TLS, proxies and limits.
 ``settings``
-    Each setting with its default, unit and effect, the checks across them, and their policies.
+    Each other setting with its default, unit and effect, the checks across them, their policies.
 ``source``
     From environment, ``.env`` and flags to settings, or to what is wrong.
 """
