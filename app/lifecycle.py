@@ -86,6 +86,7 @@ class Lifecycle:
         """Build what loads versions, and what classifies on them."""
         batch_policy = settings.batch_policy()
         self.metrics = Metrics(registry, batch_policy.allowed_batch_sizes)
+        self.metrics.max_queue_size.set(batch_policy.max_queue_size)
         self._loader = ServableLoader(
             load,
             settings.engine_policy(),
