@@ -75,6 +75,7 @@ def url(store: Path) -> Iterator[str]:
     flags = {
         "engine": "openvino", "model-dir": store, "models": "cifar10:latest(2),fashion_mnist",
         "canary": "cifar10:latest=0.3", "shadow": "cifar10:latest=0.2",
+        "canary-max-error-rate": 1, "canary-max-latency-ratio": 1000,  # it is not to end
         "max-queue-size": 8, "max-images-per-request": 8, "max-batch-size": 4,
         "cache-bytes": 10_000_000, "coalesce": "true", "address-max-concurrency": 22,
     }  # fmt: skip
