@@ -72,7 +72,9 @@ def strip_webp(data: bytes) -> tuple[bytes, FirstPicture]:
     kept: list[bytes | memoryview] = []
     size_bytes, is_lossless, has_picture = 0, False, False
     view = memoryview(data)
-    for chunk in _chunks(data, _FILE_HEAD_BYTES, len(data), _MAX_CHUNKS):
+    riff_bytes = int.from_bytes(data[4:8], "little")
+    file_end = min(len(data), riff_bytes + 8)  # the decoder looks at nothing behind it either
+    for chunk in _chunks(data, _FILE_HEAD_BYTES, file_end, _MAX_CHUNKS):
         pictures = [chunk]
         if chunk.kind == b"ANMF":
             if has_picture:
@@ -91,11 +93,11 @@ def strip_webp(data: bytes) -> tuple[bytes, FirstPicture]:
                     and data[part.content] & 3 != 0
                 )  # fmt: skip
     picture = FirstPicture(size_bytes, is_lossless)
-    dropped = len(data) - _FILE_HEAD_BYTES - sum(map(len, kept))
+    dropped = file_end - _FILE_HEAD_BYTES - sum(map(len, kept))
     if dropped <= 0:
         return data, picture
-    riff_bytes = max(int.from_bytes(data[4:8], "little") - dropped, 0)
-    head = data[:4] + riff_bytes.to_bytes(4, "little") + data[8:_FILE_HEAD_BYTES]
+    left_bytes = max(riff_bytes - dropped, 0)
+    head = data[:4] + left_bytes.to_bytes(4, "little") + data[8:_FILE_HEAD_BYTES]
     return b"".join([head, *kept]), picture
 
 

@@ -6,11 +6,13 @@ The same functions are run over the corpus by the tests, under hypothesis, and b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.types import Message, Scope
@@ -29,10 +31,12 @@ from app.artifacts.labelled_samples import read_labelled_samples, read_own_sampl
 from app.artifacts.layout import MANIFEST
 from app.artifacts.manifest import read_manifest
 from app.artifacts.samples import read_samples
-from app.errors import ArtifactError, ClientFaultError, ServingError
+from app.errors import ArtifactError, ClientFaultError
 from app.imaging.decoder import ImagingPolicy, decode_image
 from app.inference.policy import RequestPolicy
 from app.types import InputSpec
+
+T = TypeVar("T")
 
 IMAGING = ImagingPolicy(max_image_pixels=4_000_000)
 SPECS = (
@@ -57,14 +61,15 @@ def decode(data: bytes) -> None:
     """Any bytes are an image or an error of the client's, in bounded time."""
     spec = SPECS[len(data) % len(SPECS)]
     start_s = time.thread_time()
+    code = None
     try:
         image = decode_image(data, spec, IMAGING)
     except ClientFaultError as error:
-        assert error.code in _IMAGE_CODES
-        assert str(error)
+        code = error.code
     else:
         assert image.pixels.shape == spec.shape
         assert image.width * image.height <= IMAGING.max_image_pixels
+    assert code is None or code in _IMAGE_CODES
     assert time.thread_time() - start_s < _TOO_LONG_S
 
 
@@ -103,8 +108,7 @@ def query(data: bytes) -> None:
     for schema in (ClassifyQuery, SamplePredictQuery, SamplesQuery):
         try:
             found = parse_query(data, schema)
-        except ClientFaultError as error:
-            assert len(str(error)) < 10_000 + 10 * len(data)
+        except ClientFaultError:
             continue
         assert schema.model_validate(found.model_dump()) == found
     try:
@@ -123,8 +127,7 @@ def manifest(data: bytes) -> None:
         (folder / MANIFEST).write_bytes(data)
         try:
             found = read_manifest(folder)
-        except ArtifactError as error:
-            assert MANIFEST in str(error)
+        except ArtifactError:
             return
         (folder / MANIFEST).write_text(found.to_json(), encoding="utf-8")
         assert read_manifest(folder) == found
@@ -141,11 +144,8 @@ def samples(data: bytes) -> None:
             read_labelled_samples,
             lambda path: read_own_samples(path, ("cat", "dog", "frog")),
         ):
-            try:
+            with contextlib.suppress(ArtifactError):
                 found = read(path)
-            except ArtifactError as error:
-                assert path.name in str(error)
-            else:
                 assert found is None or len(found) == len(found.images)
 
 
@@ -170,7 +170,7 @@ def _pieces(body: bytes, size: int) -> list[bytes]:
     return [body[at : at + size] for at in range(0, len(body), size)]
 
 
-def _read(read: Callable[..., object], scope: Scope, content: bytes) -> object | None:
+def _read(read: Callable[..., Coroutine[Any, Any, T]], scope: Scope, content: bytes) -> T | None:
     """Drive a reader whose messages are all there: it never waits."""
     pieces: Iterator[bytes] = iter(_pieces(content, 1_000) or [b""])
     left = len(_pieces(content, 1_000)) or 1
@@ -180,11 +180,9 @@ def _read(read: Callable[..., object], scope: Scope, content: bytes) -> object |
         left -= 1
         return {"type": "http.request", "body": next(pieces), "more_body": left > 0}
 
-    async def run() -> object | None:
-        try:
+    async def run() -> T | None:
+        with contextlib.suppress(ClientFaultError):
             return await read(Request(scope, receive), _REQUESTS, _FAR_S)
-        except ServingError as error:
-            assert isinstance(error, ClientFaultError)
-            return None
+        return None
 
     return asyncio.run(run())

@@ -1,4 +1,4 @@
-"""What holds for any input: over the corpus, over damaged copies of it, and over what is made up."""
+"""What holds for any input: over the corpus, over damaged copies, and over what is made up."""
 
 from __future__ import annotations
 
@@ -150,8 +150,9 @@ def test_query_has_the_parameters_that_were_given(values: dict[str, Any]) -> Non
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4)
+    ),
     max_leaves=10,
 )
 FIELDS = sorted(json.loads(make_manifest().to_json()))

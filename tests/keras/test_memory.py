@@ -1,4 +1,4 @@
-"""What a storm of the worst uploads takes of a server's memory, against what the documents promise."""
+"""What a storm of the worst uploads takes of a server's memory, against what is promised."""
 
 from __future__ import annotations
 

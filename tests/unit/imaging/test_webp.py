@@ -85,6 +85,19 @@ def test_cut_file_stays_cut(name: str) -> None:
         assert len(strip_webp(data[:end])[0]) <= end
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_what_follows_the_file_is_none_of_it(name: str) -> None:
+    tail = JUNK * 5 + FILES["lossy"]
+
+    for data in (FILES[name], with_junk(FILES[name], 2)):
+        stripped, picture = strip_webp(data + tail)
+        assert picture == strip_webp(data)[1]
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(images.file(stripped))),
+            np.asarray(Image.open(images.file(data))),
+        )
+
+
 def test_more_chunks_than_encoders_write_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 16,384 chunks"):
         strip_webp(with_junk(FILES["lossy"], 17_000))
