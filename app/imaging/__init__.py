@@ -12,6 +12,8 @@
     What of these files Pillow should not see, or must not see unchecked.
 ``effort``, ``jpeg_scans``
     How long decoding will take, told from headers, and the limit on it.
+``vp8l``, ``huffman``
+    How many tables of codes a lossless WebP brings, which only its stream tells.
 ``directory``
     What of a TIFF or EXIF directory is needed: where it is, the orientation.
 ``color``

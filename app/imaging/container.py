@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from PIL import Image
@@ -26,6 +27,7 @@ from app.imaging.effort import (
     bmp_effort,
     gif_effort,
     jpeg_effort,
+    most_webp_tables,
     png_effort,
     tiff_effort,
     webp_effort,
@@ -54,6 +56,10 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 _TIFF_BITS_PER_SAMPLE, _TIFF_SAMPLES, _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 258, 277, 322, 323
 _TIFF_STRIP_OFFSETS, _TIFF_TILE_OFFSETS = 273, 324
 _PROGRESSIVE_FRAME = b"\xff\xc2"
+
+# A WebP may bring many tables of codes, but hardly does. If that many would take more than one part
+# in so many of the time, it is looked for in the stream, which takes up to 20 ms.
+_WEBP_LOOK_SHARE = 4
 
 # Between two looks at the clock a PNG gets this much; it becomes a thousand times as much at most.
 _TIMED_BLOCK_BYTES = 8_192
@@ -158,8 +164,22 @@ def _open_webp(data: bytes, limits: Limits) -> Container:
         _check_pixels(size, limits.max_pixels)
     data, picture = webp.strip_webp(data)
     image = WebPImageFile(io.BytesIO(data))
-    effort = webp_effort(image.size, picture.size_bytes, is_lossless=picture.is_lossless)
+    effort = _webp_effort(picture, image.size, limits)
     return Container(image, _orientation_of(image.info.get("exif")), effort=effort)
+
+
+def _webp_effort(picture: webp.FirstPicture, size: tuple[int, int], limits: Limits) -> Effort:
+    tables = most_webp_tables(size, picture.size_bytes) if picture.is_lossless else 0
+    effort = partial(
+        webp_effort,
+        picture.size_bytes,
+        is_lossy=picture.colors is None,
+        has_tables=picture.is_lossless,
+    )
+    if effort(tables).stream_ns * _WEBP_LOOK_SHARE <= limits.max_ms * NS_PER_MS:
+        return effort(tables)
+    counted = picture.count_tables()
+    return effort(tables if counted is None else min(tables, counted))
 
 
 def _open_gif(data: bytes, _: Limits) -> Container:

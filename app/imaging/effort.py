@@ -63,8 +63,8 @@ _BMP_RLE_PIXEL_NS, _BMP_RLE_BYTE_NS = 80.0, 160.0
 
 _WEBP_LOSSY_PIXEL_NS, _WEBP_LOSSY_BYTE_NS = 9.0, 20.0
 _WEBP_LOSSLESS_PIXEL_NS, _WEBP_LOSSLESS_BYTE_NS = 14.0, 5.0
+_WEBP_ALPHA_PIXEL_NS = 4.0
 # A lossless stream may bring five tables of codes for each tile of 4x4 px, 65,536 times at most.
-# Which it does stands behind parts that only the decoder can read.
 _WEBP_TABLES_NS, _WEBP_TABLES_BYTES = 9_000.0, 2.5
 _WEBP_TILE_PX, _WEBP_MAX_TABLES = 4, 65_536
 
@@ -119,14 +119,26 @@ def bmp_effort(size_bytes: int, *, is_run_length: bool) -> Effort:
     return Effort(size_bytes * _BMP_BYTE_NS, _BMP_PIXEL_NS)
 
 
-def webp_effort(size: tuple[int, int], size_bytes: int, *, is_lossless: bool) -> Effort:
-    """Of the first frame of a WebP; one with a lossless alpha channel counts as lossless too."""
-    if not is_lossless:
-        return Effort(size_bytes * _WEBP_LOSSY_BYTE_NS, _WEBP_LOSSY_PIXEL_NS)
+def most_webp_tables(size: tuple[int, int], size_bytes: int) -> int:
+    """Return how many sets of tables a lossless stream can bring, whatever stands in it."""
     tiles = -(-size[0] // _WEBP_TILE_PX) * -(-size[1] // _WEBP_TILE_PX)
-    tables = min(tiles, _WEBP_MAX_TABLES, size_bytes / _WEBP_TABLES_BYTES)
-    stream_ns = tables * _WEBP_TABLES_NS + size_bytes * _WEBP_LOSSLESS_BYTE_NS
-    return Effort(stream_ns, _WEBP_LOSSLESS_PIXEL_NS)
+    return min(tiles, _WEBP_MAX_TABLES, round(size_bytes / _WEBP_TABLES_BYTES) + 1)
+
+
+def webp_effort(size_bytes: int, tables: int, *, is_lossy: bool, has_tables: bool) -> Effort:
+    """Of the first frame of a WebP.
+
+    Args:
+        size_bytes: Of its chunks.
+        tables: Sets of tables of codes in its lossless streams.
+        is_lossy: How its colours are coded.
+        has_tables: Whether its colours, or its alpha channel, are a lossless stream.
+    """
+    if not is_lossy:
+        stream_ns = tables * _WEBP_TABLES_NS + size_bytes * _WEBP_LOSSLESS_BYTE_NS
+        return Effort(stream_ns, _WEBP_LOSSLESS_PIXEL_NS)
+    stream_ns = tables * _WEBP_TABLES_NS + size_bytes * _WEBP_LOSSY_BYTE_NS
+    return Effort(stream_ns, _WEBP_LOSSY_PIXEL_NS + has_tables * _WEBP_ALPHA_PIXEL_NS)
 
 
 def jpeg_effort(coding: JpegCoding | None, size_bytes: int) -> Effort:

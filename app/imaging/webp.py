@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from app.imaging import vp8l
+
 _FILE_HEAD_BYTES, _CHUNK_HEAD_BYTES, _FRAME_HEAD_BYTES = 12, 8, 16
 _ALPHA, _LOSSLESS = b"ALPH", b"VP8L"
 _PICTURE = frozenset({_ALPHA, _LOSSLESS, b"VP8 "})
 _KEPT = _PICTURE | {b"VP8X", b"ANIM", b"EXIF"}
+_LOSSY_HEAD_BYTES = 10
 _MAX_CHUNKS = 16_384  # one for each frame of an animation
 _MAX_FRAME_CHUNKS = 64  # two are of use
 
@@ -41,11 +44,29 @@ class FirstPicture(NamedTuple):
 
     Attributes:
         size_bytes: Of its chunks.
-        is_lossless: Whether a lossless stream is in it, be it of its alpha channel.
+        colors: Its lossless stream; None where it is a lossy one.
+        alpha: The lossless stream of its alpha channel, if there is one.
+        head: First bytes of its lossy stream; empty where it is a lossless one.
     """
 
-    size_bytes: int
-    is_lossless: bool
+    size_bytes: int = 0
+    colors: memoryview | None = None
+    alpha: memoryview | None = None
+    head: bytes = b""
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether a lossless stream is in it, be it of its alpha channel."""
+        return self.colors is not None or self.alpha is not None
+
+    def count_tables(self) -> int | None:
+        """Return how many sets of tables of codes it brings; None where that is not to be told."""
+        if self.colors is not None:
+            return vp8l.count_tables(self.colors)
+        if self.alpha is None:
+            return 0
+        width, height = (int.from_bytes(self.head[at : at + 2], "little") for at in (6, 8))
+        return vp8l.count_alpha_tables(self.alpha, width & 0x3FFF, height & 0x3FFF)
 
 
 class _Chunk(NamedTuple):
@@ -70,35 +91,44 @@ def strip_webp(data: bytes) -> tuple[bytes, FirstPicture]:
         ValueError: More chunks than any encoder writes.
     """
     kept: list[bytes | memoryview] = []
-    size_bytes, is_lossless, has_picture = 0, False, False
+    found: list[_Chunk] = []  # of the first picture, which ends with the first that is no alpha
     view = memoryview(data)
     riff_bytes = int.from_bytes(data[4:8], "little")
     file_end = min(len(data), riff_bytes + 8)  # the decoder looks at nothing behind it either
     for chunk in _chunks(data, _FILE_HEAD_BYTES, file_end, _MAX_CHUNKS):
-        pictures = [chunk]
+        is_whole = bool(found) and found[-1].kind != _ALPHA
         if chunk.kind == b"ANMF":
-            if has_picture:
+            if is_whole:
                 continue
             inner = _chunks(data, chunk.content + _FRAME_HEAD_BYTES, chunk.end, _MAX_FRAME_CHUNKS)
-            pictures = [part for part in inner if part.kind in _PICTURE]
-            kept.append(_frame(data, chunk, pictures))
+            parts = [part for part in inner if part.kind in _PICTURE]
+            kept.append(_frame(data, chunk, parts))
+            found += parts
         elif chunk.kind in _KEPT:
             kept.append(view[chunk.start : chunk.end])
-        for part in pictures:
-            if part.kind in _PICTURE and not has_picture:
-                size_bytes += part.end - part.content
-                has_picture = part.kind != _ALPHA
-                is_lossless |= part.kind == _LOSSLESS or (
-                    part.kind == _ALPHA and data[part.content : part.content + 1] > b"\0"
-                    and data[part.content] & 3 != 0
-                )  # fmt: skip
-    picture = FirstPicture(size_bytes, is_lossless)
+            if chunk.kind in _PICTURE and not is_whole:
+                found.append(chunk)
+    picture = _picture(view, found)
     dropped = file_end - _FILE_HEAD_BYTES - sum(map(len, kept))
     if dropped <= 0:
         return data, picture
     left_bytes = max(riff_bytes - dropped, 0)
     head = data[:4] + left_bytes.to_bytes(4, "little") + data[8:_FILE_HEAD_BYTES]
     return b"".join([head, *kept]), picture
+
+
+def _picture(view: memoryview, parts: list[_Chunk]) -> FirstPicture:
+    colors = alpha = None
+    head = b""
+    for part in parts:
+        content = view[part.content : part.end]
+        if part.kind == _LOSSLESS:
+            colors = content
+        elif part.kind == _ALPHA and len(content) and content[0] & 3:
+            alpha = content[1:]
+        elif part.kind != _ALPHA:
+            head = bytes(content[:_LOSSY_HEAD_BYTES])
+    return FirstPicture(sum(part.end - part.content for part in parts), colors, alpha, head)
 
 
 def _chunks(data: bytes, start: int, end: int, limit: int) -> Iterator[_Chunk]:

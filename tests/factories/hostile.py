@@ -320,6 +320,12 @@ DECODED: dict[str, Callable[[], bytes]] = {
     "JPEG, 3 MP of noise, progressive": partial(noise_jpeg, 1700, progressive=True),
     "WebP, 8 MP lossy": partial(flat_webp, 2850, "RGB", lossless=False),
     "WebP, code tables in 0.16 MP": partial(code_tables_webp, 400),
+    "WebP, 2.8 MP lossless": lambda: images.encode(
+        images.photo().resize((2000, 1400)), "WEBP", lossless=True, quality=80, method=4
+    ),
+    "WebP, 1.3 MP lossy with alpha": lambda: images.encode(
+        images.noise_image(1150, 1150, "RGBA"), "WEBP", quality=90, method=0
+    ),
     "WebP, 1.4 MP of noise": partial(noise_webp, 1150),
     "GIF, a million frames": partial(frames_gif, 1_000_000),
     "GIF, 12 MP of noise": partial(noise_gif, 3500),

@@ -34,7 +34,7 @@ COSTLY: dict[str, Callable[[], bytes]] = {
     "webp": partial(hostile.flat_webp, 512, "RGB", lossless=False),
     "webp of many bytes": partial(hostile.noise_webp, 256),
     "webp that may have many tables": partial(hostile.code_tables_webp, 128),
-    "webp whose alpha channel may": partial(hostile.flat_webp, 256, "RGBA", lossless=False),
+    "webp with an alpha channel": partial(hostile.flat_webp, 420, "RGBA", lossless=False),
     "gif": lambda: images.encode(Image.new("P", (800, 800)), "GIF"),
     "bmp": lambda: images.encode(Image.new("RGB", (900, 900)), "BMP"),
     "bmp of run lengths": partial(hostile.run_length_bmp, 200, 200, b"\xff\7" * 200),
