@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.artifacts.labelled_samples import LabelledSamples, write_labelled_samples
 from app.artifacts.samples import write_samples
+from app.imaging.webp import strip_webp
 from tests.factories import hostile
 from tests.factories.images import encode, huge_png, noise_image, orientation_exif
 from tests.factories.versions import make_manifest, make_samples
@@ -64,6 +65,18 @@ def images() -> dict[str, bytes]:
     }
 
 
+def lossless_streams() -> dict[str, bytes]:
+    """Return lossless WebP streams, with and without what stands before their tables."""
+    photo = noise_image(8, 8).resize((64, 48))  # smooth: worth predicting
+    pictures = {
+        "predicted": encode(photo, "WEBP", lossless=True, method=6),
+        "palette": encode(photo.quantize(5).convert("RGB"), "WEBP", lossless=True),
+        "many": hostile.code_tables_webp(16),
+    }
+    streams = {name: strip_webp(data)[1].colors for name, data in pictures.items()}
+    return {name: bytes(stream) for name, stream in streams.items() if stream is not None}
+
+
 def forms() -> dict[str, bytes]:
     """Return what stands behind the first boundary of a form."""
     file = _HEAD % b"file" + b"\r\n" + PNG
@@ -107,6 +120,7 @@ def main() -> None:
     """Write them all."""
     kinds = {
         "decode": images(),
+        "tables": lossless_streams(),
         "multipart": forms(),
         "body": bodies(),
         "query": {f"query-{number}": query for number, query in enumerate(QUERIES)},

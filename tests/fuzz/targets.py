@@ -33,6 +33,7 @@ from app.artifacts.manifest import read_manifest
 from app.artifacts.samples import read_samples
 from app.errors import ArtifactError, ClientFaultError
 from app.imaging.decoder import ImagingPolicy, decode_image
+from app.imaging.vp8l import count_alpha_tables, count_tables
 from app.inference.policy import RequestPolicy
 from app.types import InputSpec
 
@@ -71,6 +72,12 @@ def decode(data: bytes) -> None:
         assert image.width * image.height <= IMAGING.max_image_pixels
     assert code is None or code in _IMAGE_CODES
     assert time.thread_time() - start_s < _TOO_LONG_S
+
+
+def tables(data: bytes) -> None:
+    """Any lossless WebP stream tells how many tables it brings, or is not followed."""
+    counted = (count_tables(data), count_alpha_tables(data, 1 + len(data), 40))
+    assert all(count is None or count >= 1 for count in counted)
 
 
 def multipart(data: bytes) -> None:
@@ -150,7 +157,8 @@ def samples(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (decode, multipart, body, query, manifest, samples)
+    target.__name__: target
+    for target in (decode, tables, multipart, body, query, manifest, samples)
 }
 
 
