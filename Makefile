@@ -13,7 +13,7 @@ ACCELERATOR ?= auto
 # of `make train` and `make samples`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
-# passed on by `make test`, `make tensorboard`, `make bench`, `bench-peers`, `-train`, `-swaps`,
+# passed on by `make test`, `make fuzz`, `make tensorboard`, `make bench`, `bench-peers`, `-train`, `-swaps`,
 # `-engines` and `-decoders`
 ARGS ?=
 # of `make lock`: non-empty takes the newest versions instead of keeping the pins
@@ -31,7 +31,7 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve samples train tensorboard test lint typecheck check format bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
+.PHONY: help venv serve samples train tensorboard test fuzz lint typecheck check format bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ tensorboard: ## Show the curves of all runs in a browser (ARGS="--port 6007" mov
 test: ## Run the tests (ARGS="-k name" chooses)
 	@$(bootstrap) serve tensorflow train dev
 	@$(bin)/python -m pytest $(ARGS)
+
+fuzz: ## Look for input that breaks what reads it (ARGS="--seconds 3600 decode"; Linux on x86-64)
+	@$(bootstrap) serve dev fuzz
+	@exec $(bin)/python -m tests.fuzz $(ARGS)
 
 lint: ## Check style and formatting
 	@$(bootstrap) dev

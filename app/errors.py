@@ -103,7 +103,7 @@ class UploadTooLargeError(ClientFaultError):
 
 
 class ImageTooLargeError(ClientFaultError):
-    """The image has more pixels than the limit; found before any pixel is decoded."""
+    """More pixels, or more time to decode them, than the limit; nearly always found before."""
 
     code = "image_too_large"
 

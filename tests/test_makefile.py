@@ -23,6 +23,7 @@ TARGETS = {
     "check",
     "clean",
     "format",
+    "fuzz",
     "help",
     "lint",
     "lock",

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, cast
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app.api.admission import PATH
 from app.api.express import ExpressLane, ExpressRequest
 from app.api.gate import METHOD, RefusalGate
+from app.api.head_limit import BoundedHeadProtocol
 
 _METHOD = METHOD.encode("ascii")
 _EXPRESS_PATH = PATH.encode("ascii")
@@ -65,7 +66,7 @@ class _StandingHeaders:
         return self._text
 
 
-class GatedProtocol(HttpToolsProtocol):
+class GatedProtocol(BoundedHeadProtocol):
     """One connection, on which requests may be refused or answered without a task.
 
     Refuse: what the gate refuses is answered at once, in one piece, if nothing on the connection
@@ -122,6 +123,8 @@ class GatedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuse the request, hold it until its body is there, or begin it."""
+        self.progressed()
+        self.require_few_headers()
         if self._is_simple():
             scope: Any = self.scope
             path, _, query = self.url.partition(b"?")
@@ -143,6 +146,7 @@ class GatedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
+        self.progressed()
         if self._held is None:
             super().on_body(body)
         else:

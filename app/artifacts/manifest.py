@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from app.artifacts.layout import MANIFEST, MODEL, SAVED_MODEL
 from app.artifacts.record import Record
@@ -81,6 +82,13 @@ class TrainingRecord(Record):
     hardware: str
     libraries: dict[str, str]
     commit: str | None = None
+
+    @field_validator("config")
+    @classmethod
+    def _require_json(cls, config: dict[str, Any]) -> dict[str, Any]:
+        # Read from JSON, 1e999 is infinite, which no JSON that answers with it could say.
+        json.dumps(config, allow_nan=False)
+        return config
 
 
 class SelfTestTolerance(Record):

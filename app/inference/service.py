@@ -34,6 +34,8 @@ from app.types import DecodedImage, InputSpec
 # what decoding may; both are known before anything is decoded.
 _QUICK_BYTES = 16 * 1024
 _QUICK_PIXELS = 128 * 128
+# What their header lets expect of the few that are made to take long: the loop waits for them.
+_QUICK_MS = 5.0
 # Of one request: more of them in one turn would hold the event loop for as long as a large one.
 _QUICK_IMAGES = 4
 # What a form adds to each file, at most in practice: its boundary, headers and file name.
@@ -59,7 +61,9 @@ class InferenceService:
         self._pool = pool
         self._imaging = imaging
         self._quick_imaging = replace(
-            imaging, max_image_pixels=min(_QUICK_PIXELS, imaging.max_image_pixels)
+            imaging,
+            max_image_pixels=min(_QUICK_PIXELS, imaging.max_image_pixels),
+            max_decode_ms=min(_QUICK_MS, imaging.max_decode_ms),
         )
         self._metrics = metrics
 

@@ -181,6 +181,13 @@ class Settings(DoorSettings):
     max_image_pixels: int = Field(
         50_000_000, ge=1, description="Largest image, pixels; checked before decoding."
     )
+    max_decode_ms: float = Field(
+        100,
+        gt=0,
+        description="Time of one core that decoding an image may take, ms. Checked before decoding "
+        "by what its header lets expect; a PNG is stopped as well where it takes longer. Raise it "
+        "for large images that are no JPEGs.",
+    )
     max_images_per_request: int = Field(
         64, ge=1, description="Most files in one request to /v1/classify/batch."
     )
@@ -284,7 +291,7 @@ class Settings(DoorSettings):
 
     def imaging_policy(self) -> ImagingPolicy:
         """What may be decoded."""
-        return ImagingPolicy(max_image_pixels=self.max_image_pixels)
+        return ImagingPolicy(self.max_image_pixels, self.max_decode_ms)
 
     def engine_policy(self) -> EnginePolicy:
         """What executes, and at which batch sizes."""
