@@ -4,6 +4,8 @@
     What settings are called where they come from.
 ``settings``
     Each setting with its default, unit and effect, the checks across them, and their policies.
+``faults``
+    Those about engines that fail and clients that are slow; part of ``Settings``.
 ``source``
     From environment, ``.env`` and flags to settings, or to what is wrong.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from app.access.key_ring import KeyRing
 from app.batching.policy import BatchPolicy
@@ -21,6 +21,7 @@ from app.inference.policy import RequestPolicy, ReusePolicy
 from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.runtime.policy import EnginePolicy, parse_devices
+from app.settings.faults import FaultSettings
 from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
 from app.watching import WatchPolicy
 
@@ -28,7 +29,7 @@ CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings(FaultSettings):
     """Settings of one service process; environment, ``.env`` and flags, in rising order."""
 
     model_config = SettingsConfigDict(
@@ -274,6 +275,7 @@ class Settings(BaseSettings):
             allowed_batch_sizes=self.allowed_batch_sizes or powers_of_two(self.max_batch_size),
             batch_timeout_s=self.batch_timeout_ms / 1000,
             max_queue_size=self.max_queue_size,
+            stall_after_s=self.stall_after_s,
         )
 
     def imaging_policy(self) -> ImagingPolicy:
