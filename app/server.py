@@ -110,7 +110,7 @@ def serve(settings: Settings) -> int:
     listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,
-        http=gated(app.state.gate, app.state.lane),
+        http=gated(app.state.gate, app.state.lane, patience=settings.patience_policy()),
         log_config=None,  # app.logging formats every line
         access_log=False,  # app.api.middleware writes one line per request
         server_header=False,
@@ -118,6 +118,7 @@ def serve(settings: Settings) -> int:
         # what is allowed to this machine only hangs on it, and nothing else here asks for it.
         proxy_headers=False,
         backlog=_BACKLOG,
+        timeout_keep_alive=settings.keep_alive_timeout_s,
         # At least 1: uvicorn counts in whole seconds.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout_s)),
     )

@@ -18,11 +18,14 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.api.protocol import gated
+from app.patience import PatiencePolicy
 from tests.api.world import PATIENCE_S, World, until
 
 ROUTE = "/v1/classify"
 LONG_S = 3600.0
 """Nothing in a test takes as long: what would end by it ends by something else."""
+
+PATIENCE = PatiencePolicy(LONG_S, LONG_S, LONG_S)
 
 ELSEWHERE = "Origin: https://a.org"
 """Sends a request the way of every request; nothing else is made of it where CORS is not set."""
@@ -182,12 +185,15 @@ class Doorway:
 
 
 @asynccontextmanager
-async def doorway(world: World, *, hold_s: float = LONG_S, **config: Any) -> AsyncIterator[Doorway]:
+async def doorway(
+    world: World, *, hold_s: float = LONG_S, patience: PatiencePolicy = PATIENCE, **config: Any
+) -> AsyncIterator[Doorway]:
     """Let connections in to a running application.
 
     Args:
         world: The application.
         hold_s: How long bodies are waited for on the express lane.
+        patience: How long clients may take.
         **config: Of uvicorn.
     """
     begun: list[str] = []
@@ -197,7 +203,7 @@ async def doorway(world: World, *, hold_s: float = LONG_S, **config: Any) -> Asy
         begun.append(scope.get("path", ""))
         await world.app(scope, receive, send)
 
-    way_in = gated(world.app.state.gate, world.app.state.lane, hold_s)
+    way_in = gated(world.app.state.gate, world.app.state.lane, hold_s, patience)
     settings = uvicorn.Config(
         noted, http=way_in, log_config=None, access_log=False, lifespan="off", **config
     )
