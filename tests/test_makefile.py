@@ -28,6 +28,7 @@ TARGETS = {
     "lock",
     "samples",
     "serve",
+    "soak",
     "tensorboard",
     "test",
     "train",

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.processors import machine_line
 from benchmarks.servers import ROOT, BenchmarkError
 from benchmarks.soak.document import replace_section
+from benchmarks.soak.findings import MOST_GROWTH
 from benchmarks.soak.run import soak
 
 REQUESTS = 200_000
@@ -27,6 +28,12 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--most-minutes", type=float, default=60, help="then it is given up")
+    parser.add_argument(
+        "--most-growth",
+        type=float,
+        default=MOST_GROWTH,
+        help="memory at the end over that after the first tenth",
+    )
     parser.add_argument("--model-dir", type=Path, default=ROOT / "models")
     parser.add_argument(
         "--document", type=Path, help="write the tables into the section Soak of this file"

@@ -79,11 +79,11 @@ class Findings:
         assert self.late is not None
         early, late = self.early, self.late
         rows = [
-            ("requests", number(self.tally.sent)),
-            ("answered", number(self.tally.answered)),
-            ("given up by their clients", number(self.tally.cancelled)),
-            ("answered wrongly (any 5xx, or a status that does not fit)", number(self.tally.wrong)),
-            ("lost", number(self.tally.lost)),
+            ("requests", f"{self.tally.sent:,}"),
+            ("answered", f"{self.tally.answered:,}"),
+            ("given up by their clients", f"{self.tally.cancelled:,}"),
+            ("answered wrongly (any 5xx, or a status that does not fit)", f"{self.tally.wrong:,}"),
+            ("lost", f"{self.tally.lost:,}"),
             ("requests per second", number(self.tally.sent / self.seconds)),
             ("versions that took over meanwhile", str(self.swaps.taken_over)),
             ("broken versions, refused", str(self.swaps.refused)),
@@ -100,7 +100,7 @@ class Findings:
     def answers(self) -> Table:
         """Return the answers by kind of request."""
         rows = [
-            (name, number(counter.total()), _by_status(counter))
+            (name, f"{counter.total():,}", _by_status(counter))
             for name, counter in sorted(
                 self.tally.answers.items(), key=lambda item: -item[1].total()
             )

@@ -73,7 +73,7 @@ class _Soak:
     def __init__(
         self, options: argparse.Namespace, server: ServerProcess, store: Store, task_file: Path
     ) -> None:
-        self.findings = Findings()
+        self.findings = Findings(most_growth=options.most_growth)
         self._options = options
         self._server = server
         self._task_file = task_file
