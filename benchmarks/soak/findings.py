@@ -13,6 +13,8 @@ MOST_GROWTH = 1.05
 SPARE_THREADS = 2
 """Threads that wait for work are started when it first comes, which may be late."""
 SPARE_TASKS = 2
+MOST_RESTART_RATIO = 2.0
+"""Nothing is left to be mended after a kill; on a busy machine any start may take longer."""
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class Findings:
         in_flight: Requests that the server still believed in at the end.
         seconds: It took.
         exit_code: Of the server, after SIGTERM.
+        cold_start_s: From the start of the server until it was ready.
+        restart_s: The same of one that takes the place of one that was killed under load.
         most_growth: Of memory, from the first tenth to the end, as a ratio.
     """
 
@@ -37,6 +41,8 @@ class Findings:
     in_flight: float = 0.0
     seconds: float = 0.0
     exit_code: int | None = None
+    cold_start_s: float = 0.0
+    restart_s: float = 0.0
     most_growth: float = MOST_GROWTH
 
     @property
@@ -69,6 +75,11 @@ class Findings:
             ),
             (late.tasks > early.tasks + SPARE_TASKS, f"{late.tasks} tasks, {early.tasks} before"),
             (self.in_flight > 0, f"{self.in_flight:g} requests in flight, and no client"),
+            (
+                self.restart_s > MOST_RESTART_RATIO * self.cold_start_s,
+                f"{self.restart_s:.1f} s until it served again after SIGKILL, "
+                f"{self.cold_start_s:.1f} s at first",
+            ),
             (self.exit_code != 0, f"the server ended with {self.exit_code}"),
         ]
         return [text for is_wrong, text in found if is_wrong]
@@ -94,6 +105,8 @@ class Findings:
             ("descriptors, before and at the end", f"{early.descriptors}, {late.descriptors}"),
             ("tasks, before and at the end", f"{early.tasks}, {late.tasks}"),
             ("exit code after SIGTERM", str(self.exit_code)),
+            ("from the start until it serves, s", f"{self.cold_start_s:.1f}"),
+            ("the same, after SIGKILL under load, s", f"{self.restart_s:.1f}"),
         ]
         return Table("One soak", ("what", "figure"), rows)
 

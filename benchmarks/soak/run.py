@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.comparison import READY_TIMEOUT_S
 from benchmarks.servers import BenchmarkError, ServerProcess, ServerSpec
 from benchmarks.soak.census import Census, take_census
-from benchmarks.soak.clients import Crowd
+from benchmarks.soak.clients import Crowd, Tally
 from benchmarks.soak.findings import Findings
 from benchmarks.soak.mix import kinds
 from benchmarks.soak.swapping import Swapper
@@ -24,6 +24,8 @@ _KEEP_ALIVE_S = 1
 _PARTS = 10
 _SETTLED_S = 30.0
 _POLL_S = 0.1
+_LOADED_S = 0.5
+_BEFORE_THE_KILL = 2000
 _IN_FLIGHT = re.compile(r"^keraserve_in_flight_requests (\S+)", re.MULTILINE)
 
 
@@ -52,8 +54,10 @@ def soak(options: argparse.Namespace, place: Path) -> Findings:
             "KERASERVE_KEEP_ALIVE_TIMEOUT_S": str(_KEEP_ALIVE_S),
         },
     )  # fmt: skip
+    began = time.monotonic()
     with ServerProcess(spec, place) as server:
         server.wait_ready(READY_TIMEOUT_S)
+        cold_start_s = time.monotonic() - began
         run = _Soak(options, server, store, task_file)
         try:
             with asyncio.Runner() as runner:
@@ -64,7 +68,29 @@ def soak(options: argparse.Namespace, place: Path) -> Findings:
                 f"{run.findings.tally.sent:,} requests (--most-minutes)"
             ) from None
         run.findings.exit_code = server.end(signal.SIGTERM)
+    run.findings.cold_start_s = cold_start_s
+    run.findings.restart_s = _restart_s(spec, place, options)
     return run.findings
+
+
+def _restart_s(spec: ServerSpec, place: Path, options: argparse.Namespace) -> float:
+    """Kill a server that is busy; return how long another one takes until it is ready, s."""
+    with ServerProcess(spec, place / "killed") as server:
+        server.wait_ready(READY_TIMEOUT_S)
+        # What these are answered is lost with the server: nobody counts it.
+        crowd = Crowd(server.port, kinds(MODEL, MAX_UPLOAD_BYTES), Tally(), options.seed)
+
+        async def kill_under_load() -> None:
+            sending = asyncio.create_task(crowd.send(_BEFORE_THE_KILL, options.clients))
+            await asyncio.wait([sending], timeout=_LOADED_S)
+            server.end(signal.SIGKILL)
+            await sending
+
+        asyncio.run(kill_under_load())
+    began = time.monotonic()
+    with ServerProcess(spec, place / "again") as server:
+        server.wait_ready(READY_TIMEOUT_S)
+        return time.monotonic() - began
 
 
 class _Soak:

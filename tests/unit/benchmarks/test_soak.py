@@ -20,7 +20,9 @@ def findings(late: Census = EARLY) -> Findings:
     tally = Tally()
     tally.answer(KIND, 200, b"")
     tally.answer(KIND, 429, b"")
-    return Findings(tally=tally, early=EARLY, late=late, seconds=1.0, exit_code=0)
+    return Findings(
+        tally=tally, early=EARLY, late=late, seconds=1.0, exit_code=0, cold_start_s=2, restart_s=2
+    )
 
 
 def test_soak_in_which_nothing_happened_is_without_fault() -> None:
@@ -49,7 +51,8 @@ def test_wrong_and_missing_answers_are_faults_with_an_example() -> None:
     found.tally.lose(KIND, ConnectionResetError("reset"))
     found.in_flight = 1.0
     found.exit_code = 1
-    assert len(found.faults()) == 4
+    found.restart_s = 4.1
+    assert len(found.faults()) == 5
     assert found.tally.examples == [
         "an image: 500 internal", "an image: ConnectionResetError('reset')",
     ]  # fmt: skip
