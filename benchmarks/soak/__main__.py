@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.processors import machine_line
 from benchmarks.servers import ROOT, BenchmarkError
 from benchmarks.soak.document import replace_section
-from benchmarks.soak.findings import MOST_GROWTH
+from benchmarks.soak.findings import MOST_GROWTH, MOST_RESTART
 from benchmarks.soak.run import soak
 
 REQUESTS = 200_000
@@ -33,6 +33,12 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         type=float,
         default=MOST_GROWTH,
         help="memory at the end over that after the first tenth",
+    )
+    parser.add_argument(
+        "--most-restart",
+        type=float,
+        default=MOST_RESTART,
+        help="time until it serves after SIGKILL, over that of the first start",
     )
     parser.add_argument("--model-dir", type=Path, default=ROOT / "models")
     parser.add_argument(

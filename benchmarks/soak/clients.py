@@ -78,6 +78,8 @@ class Crowd:
         """Send so many requests, and return when all have been dealt with."""
         self._left = requests
         await asyncio.gather(*(self._client() for _ in range(clients)))
+        await asyncio.sleep(0)  # what was closed in this turn is gone after the next one
+        await asyncio.sleep(0)
 
     async def _client(self) -> None:
         connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -93,6 +95,7 @@ class Crowd:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """Send one request; return the connection where it can be used again."""
         message = self._random.choice(kind.messages)
+        writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 is_new = connection is None
@@ -116,6 +119,8 @@ class Crowd:
                     return await self._deal_with(kind, None)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             self._tally.lose(kind, error)
+            if writer is not None:
+                writer.transport.abort()
             return None
         self._tally.answer(kind, status, body)
         if status == 429:

@@ -99,7 +99,7 @@ class _Soak:
     def __init__(
         self, options: argparse.Namespace, server: ServerProcess, store: Store, task_file: Path
     ) -> None:
-        self.findings = Findings(most_growth=options.most_growth)
+        self.findings = Findings(most_growth=options.most_growth, most_restart=options.most_restart)
         self._options = options
         self._server = server
         self._task_file = task_file
