@@ -13,8 +13,8 @@ ACCELERATOR ?= auto
 # of `make train` and `make samples`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
-# passed on by `make test`, `make fuzz`, `make tensorboard`, `make bench`, `bench-peers`, `-train`, `-swaps`,
-# `-engines` and `-decoders`
+# passed on by `make test`, `make fuzz`, `make soak`, `make tensorboard`, `make bench`, `bench-peers`,
+# `-train`, `-swaps`, `-engines` and `-decoders`
 ARGS ?=
 # of `make lock`: non-empty takes the newest versions instead of keeping the pins
 UPGRADE ?=
@@ -31,7 +31,7 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve samples train tensorboard test fuzz lint typecheck check format bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
+.PHONY: help venv serve samples train tensorboard test fuzz lint typecheck check format soak bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,10 @@ format: ## Format the sources and mend what ruff can mend
 	@$(bootstrap) dev
 	@$(bin)/ruff check --fix-only --quiet $(sources)
 	@$(bin)/ruff format $(sources)
+
+soak: ## Send 200,000 requests of every kind while versions come and go (ARGS are the soak's)
+	@$(bootstrap) serve dev
+	@exec $(bin)/python -m benchmarks.soak $(ARGS)
 
 bench: ## Measure throughput and latency (ARGS are the harness's)
 	@$(bootstrap) serve tensorflow dev

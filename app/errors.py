@@ -25,6 +25,7 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
         ├── RateLimitedError           429 rate_limited
         ├── DeadlineExceededError      504 deadline_exceeded
         ├── ServableNotReadyError      503 not_ready
+        │   └── OutOfMemoryError       (of the machine, for decoding an image)
         ├── BatcherStoppedError        503 draining
         ├── StoreNotWrittenError       507 store_not_written
         ├── ExecutionError             500 execution_failed
@@ -192,6 +193,10 @@ class ServableNotReadyError(ServerFaultError):
     """The version is known but not AVAILABLE (yet, or any more)."""
 
     code = "not_ready"
+
+
+class OutOfMemoryError(ServableNotReadyError):
+    """The process has no memory for an image within the limits; the image may be fine."""
 
 
 class BatcherStoppedError(ServerFaultError):

@@ -29,6 +29,7 @@ TARGETS = {
     "lock",
     "samples",
     "serve",
+    "soak",
     "tensorboard",
     "test",
     "train",

@@ -12,7 +12,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from app.api.admission import PATH
 from app.api.express import ExpressLane, ExpressRequest
 from app.api.gate import METHOD, RefusalGate
-from app.api.head_limit import BoundedHeadProtocol
+from app.api.slow_clients import PatientProtocol
+from app.patience import PatiencePolicy
 
 _METHOD = METHOD.encode("ascii")
 _EXPRESS_PATH = PATH.encode("ascii")
@@ -66,7 +67,7 @@ class _StandingHeaders:
         return self._text
 
 
-class GatedProtocol(BoundedHeadProtocol):
+class GatedProtocol(PatientProtocol):
     """One connection, on which requests may be refused or answered without a task.
 
     Refuse: what the gate refuses is answered at once, in one piece, if nothing on the connection
@@ -104,6 +105,8 @@ class GatedProtocol(BoundedHeadProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what has come; of a body that is held and not whole, wait for the rest."""
         super().data_received(data)
+        if self._part is not None:
+            self._wait_for_rest()
         if self._held is not None and self._hold_timer is None:
             self._hold_timer = self.loop.call_later(self._hold_s, self._let_go)
 
@@ -125,6 +128,9 @@ class GatedProtocol(BoundedHeadProtocol):
         """Refuse the request, hold it until its body is there, or begin it."""
         self.progressed()
         self.require_few_headers()
+        self._part = "body"
+        if self._part_timer is not None:
+            self._end_part()
         if self._is_simple():
             scope: Any = self.scope
             path, _, query = self.url.partition(b"?")
@@ -154,6 +160,9 @@ class GatedProtocol(BoundedHeadProtocol):
 
     def on_message_complete(self) -> None:
         """Begin what was held; where a request was answered before, begin to wait for the next."""
+        self._part = None
+        if self._part_timer is not None:
+            self._end_part()
         if self._held is not None:
             body = b"".join(self._held)
             scope: Any = self.scope
@@ -237,9 +246,21 @@ class GatedProtocol(BoundedHeadProtocol):
             )
 
 
-def gated(gate: RefusalGate, lane: ExpressLane, hold_s: float = HOLD_S) -> type[asyncio.Protocol]:
+def gated(
+    gate: RefusalGate,
+    lane: ExpressLane,
+    hold_s: float = HOLD_S,
+    patience: PatiencePolicy | None = None,
+) -> type[asyncio.Protocol]:
     """Return what uvicorn makes its connections with (``http`` of its ``Config``)."""
     # It asks for a class, and calls it: any callable will do.
     standing = _StandingHeaders()
-    made = partial(GatedProtocol, gate=gate, lane=lane, standing=standing, hold_s=hold_s)
+    made = partial(
+        GatedProtocol,
+        gate=gate,
+        lane=lane,
+        standing=standing,
+        hold_s=hold_s,
+        patience=patience or PatiencePolicy(),
+    )
     return cast(type[asyncio.Protocol], made)

@@ -8,7 +8,13 @@ import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from app.errors import ImageDecodeError, ImageTooLargeError, InvalidRequestError, ServingError
+from app.errors import (
+    ImageDecodeError,
+    ImageTooLargeError,
+    InvalidRequestError,
+    OutOfMemoryError,
+    ServingError,
+)
 from app.imaging.color import flatten
 from app.imaging.container import FORMATS, Container, Limits, identify, open_container
 from app.imaging.effort import require_effort
@@ -28,6 +34,7 @@ _TO_UPRIGHT = {
 _FIRST_TURNED = 5  # from this orientation on, width and height change places
 
 _MAX_REASON_CHARACTERS = 120
+_BYTES_PER_PIXEL = 17  # the most that decoding takes, see ImagingPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ def decode_image(
         UnsupportedFormatError: No image, or of a format that is not enabled.
         ImageTooLargeError: Too many pixels, or too long to decode.
         ImageDecodeError: Truncated, corrupt, or of a kind that Pillow does not know.
+        OutOfMemoryError: There is no memory for an image of the largest size now.
     """
     if not data:
         raise InvalidRequestError("The image file is empty.")
@@ -97,6 +105,14 @@ def decode_image(
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLargeError(_describe_bomb(policy.max_image_pixels)) from error
+    except MemoryError as error:
+        # Also what a corrupt file asks for may be more than there is of anything.
+        if _has_memory_for(policy.max_image_pixels):
+            raise ImageDecodeError(_describe(error, format_name)) from error
+        raise OutOfMemoryError(
+            "The service has no memory for decoding an image of "
+            f"{policy.max_image_pixels:,} pixels (KERASERVE_MAX_IMAGE_PIXELS) now."
+        ) from error
     except Exception as error:  # Pillow has no base class for what corrupt files make it raise
         raise ImageDecodeError(_describe(error, format_name)) from error
 
@@ -129,6 +145,14 @@ def _decode(data: bytes, format_name: str, spec: InputSpec, policy: ImagingPolic
     if spec.channels == 3 and sized.mode == "L":  # after the resize, which is cheaper in grey
         sized = sized.convert("RGB")
     return _to_result(sized.tobytes(), spec, format_name, (width, height), mode)
+
+
+def _has_memory_for(pixels: int) -> bool:
+    try:
+        bytearray(_BYTES_PER_PIXEL * pixels)  # zeros, which no page of memory is taken for
+    except MemoryError:
+        return False
+    return True
 
 
 def _fits(plain: PlainImage, spec: InputSpec) -> bool:

@@ -6,6 +6,8 @@
     Of them, those of ports, TLS, proxies and limits.
 ``settings``
     Each other setting with its default, unit and effect, the checks across them, their policies.
+``faults``
+    Those about engines that fail and clients that are slow; part of ``Settings``.
 ``source``
     From environment, ``.env`` and flags to settings, or to what is wrong.
 """

@@ -22,6 +22,7 @@ from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.runtime.policy import EnginePolicy, parse_devices
 from app.settings.doors import DoorSettings
+from app.settings.faults import FaultSettings
 from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
 from app.watching import WatchPolicy
 
@@ -29,7 +30,7 @@ CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(DoorSettings):
+class Settings(DoorSettings, FaultSettings):
     """Settings of one service process; environment, ``.env`` and flags, in rising order."""
 
     model_config = SettingsConfigDict(
@@ -287,6 +288,7 @@ class Settings(DoorSettings):
             allowed_batch_sizes=self.allowed_batch_sizes or powers_of_two(self.max_batch_size),
             batch_timeout_s=self.batch_timeout_ms / 1000,
             max_queue_size=self.max_queue_size,
+            stall_after_s=self.stall_after_s,
         )
 
     def imaging_policy(self) -> ImagingPolicy:
