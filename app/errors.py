@@ -28,7 +28,8 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
         ├── ExecutionError             500 execution_failed
         │   └── OutOfDeviceMemoryError (the batcher halves its batches; 500 for a lone image)
         ├── ArtifactError              (a version on disk that must not be served)
-        └── KeysFileError              (a file of API keys that cannot be used)
+        ├── KeysFileError              (a file of API keys that cannot be used)
+        └── SigningKeyError            (a file of a signing key that cannot be used)
 """
 
 from __future__ import annotations
@@ -198,5 +199,11 @@ class ArtifactError(ServerFaultError):
 
 class KeysFileError(ServerFaultError):
     """The file of API keys cannot be read or written, or does not hold what it must."""
+
+    code = "internal"
+
+
+class SigningKeyError(ServerFaultError):
+    """A file of a key that signs versions, or proves signatures, cannot be used."""
 
     code = "internal"

@@ -28,6 +28,7 @@ from app.rollout.director import TrafficDirector
 from app.rollout.metrics import RolloutMetrics
 from app.runtime.loader import load_servable
 from app.runtime.preparing import LoadServable
+from app.runtime.private_copy import from_private_copy
 from app.samples.library import SampleLibrary
 from app.settings import Settings
 from app.watching import folder_changes
@@ -73,10 +74,10 @@ class Lifecycle:
         self, settings: Settings, registry: CollectorRegistry, load: LoadServable
     ) -> None:
         """Build what loads versions, and what classifies on them."""
-        batch_policy = settings.batch_policy()
+        batch_policy, trust = settings.batch_policy(), settings.trust_policy()
         self.metrics = Metrics(registry, batch_policy.allowed_batch_sizes)
         self._loader = ServableLoader(
-            load,
+            from_private_copy(load) if trust.asks else load,
             settings.engine_policy(),
             batch_policy,
             self.metrics,
@@ -85,7 +86,7 @@ class Lifecycle:
             DriftMonitor(settings.drift_policy(), registry),
             ResultReuse(settings.reuse_policy(), ReuseMetrics(registry)),
         )
-        self._store = ModelStore(settings.model_dir)
+        self._store = ModelStore(settings.model_dir, trust)
         self._manager: ServableManager[LiveServable] = ServableManager(
             self._store,
             settings.version_policies(),

@@ -3,7 +3,7 @@
 A version never changes after it was published, so a file that the manifest does not list is as
 wrong as one that is missing. The exception are names that begin with a dot, at any depth: systems
 drop such files into folders by themselves (``.DS_Store``, ``.nfs0000…``), they carry no content of
-a version and are never looked at.
+a version and are never looked at. Nor is ``signatures.json`` listed, which is about the manifest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import stat
 from pathlib import Path
 
-from app.artifacts.layout import MANIFEST
+from app.artifacts.layout import MANIFEST, SIGNATURES
 from app.artifacts.manifest import FileRecord, Manifest
 from app.errors import ArtifactError
 
@@ -25,7 +25,7 @@ def file_record(path: Path) -> FileRecord:
 
 
 def folder_records(folder: Path) -> dict[str, FileRecord]:
-    """Return the record of every file below ``folder`` but its manifest.
+    """Return the record of every file below ``folder`` but its manifest and signatures.
 
     Returns:
         Records by path inside the folder, with forward slashes, sorted. Dot files are left out.
@@ -70,7 +70,7 @@ def _content(folder: Path) -> dict[str, Path]:
                 # What a link points to can change without the version changing, and opening a
                 # named pipe would wait for ever.
                 raise ArtifactError(f"{relative!r} is no regular file (links are refused)")
-            elif relative != MANIFEST:
+            elif relative not in (MANIFEST, SIGNATURES):
                 content[relative] = path
     return dict(sorted(content.items()))
 

@@ -9,23 +9,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.access.key_ring import KeyRing
+from app.artifacts.signing_keys import read_trusted_keys
+from app.artifacts.trust import TrustPolicy
 from app.batching.policy import BatchPolicy
 from app.drift.policy import DriftPolicy
-from app.errors import KeysFileError
+from app.errors import KeysFileError, SigningKeyError
 from app.imaging.decoder import ImagingPolicy
 from app.inference.policy import RequestPolicy, ReusePolicy
 from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.runtime.policy import EnginePolicy, parse_devices
-from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
+from app.settings.names import ENV_FILE, ENV_PREFIX, GUARDS, SettingsError
 from app.watching import WatchPolicy
 
 CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
+CommaSeparatedPaths = Annotated[tuple[Path, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -210,6 +213,12 @@ class Settings(BaseSettings):
         "key with the scope of what they ask. Unset: anybody may classify and read the metrics, "
         "and only requests from this machine itself administrate.",
     )
+    trusted_keys: CommaSeparatedPaths = Field(
+        (),
+        description="Public keys, or folders of *.pub, comma-separated: with them, only versions "
+        "are loaded that one of the keys has signed (`keraserve-train sign`). Read at the start. "
+        "Unset: whoever can write into the store decides what is served.",
+    )
     drift_window: int = Field(
         1000,
         ge=0,
@@ -230,18 +239,18 @@ class Settings(BaseSettings):
         None, description="One line per event. Unset: text on a terminal, else json."
     )
 
-    @field_validator("allowed_batch_sizes", "cors_origins", mode="before")
+    @field_validator("allowed_batch_sizes", "cors_origins", "trusted_keys", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("api_keys_file", mode="before")
+    @field_validator(*GUARDS, mode="before")
     @classmethod
-    def _refuse_nothing(cls, value: Any) -> Any:
-        if value == "":
-            raise ValueError(NO_FILE)
+    def _refuse_nothing(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str) and not value.strip(", "):
+            raise ValueError(GUARDS[info.field_name or ""])
         return value
 
     @field_validator(
@@ -341,6 +350,17 @@ class Settings(BaseSettings):
             return KeyRing(self.api_keys_file, WatchPolicy("events", self.store_poll_interval_s))
         except KeysFileError as error:
             raise SettingsError(f"{error} ({ENV_PREFIX}API_KEYS_FILE)") from error
+
+    def trust_policy(self) -> TrustPolicy:
+        """Whose versions are loaded.
+
+        Raises:
+            SettingsError: A key cannot be used.
+        """
+        try:
+            return read_trusted_keys(self.trusted_keys)
+        except SigningKeyError as error:
+            raise SettingsError(f"{error} ({ENV_PREFIX}TRUSTED_KEYS)") from error
 
     def drift_policy(self) -> DriftPolicy:
         """How much of what was served is remembered."""
