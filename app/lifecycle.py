@@ -57,6 +57,7 @@ class Lifecycle:
         """Build everything; nothing runs before ``start``."""
         self.key_ring = settings.key_ring()
         self.request_policy = settings.request_policy()
+        self.recorder_policy = settings.recorder_policy()
         self.default_model = settings.default_model
         self.store_root = settings.model_dir
         self._build_serving(settings, registry, load)

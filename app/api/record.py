@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from app.errors import Progress
 from app.inference.records import StageTiming
 from app.schemas.answers import TimingEntry
 from app.types import ServableId
@@ -33,6 +34,8 @@ class RequestRecord:
         arrived_s: When it arrived, on the event loop's clock: for deadlines.
         servable: The version that answered, once one was found.
         timing: Where the time went; of several images the slowest of each stage.
+        queue_position: Place of its image in the queue when it came, from 1; of several the last.
+        progress: How far its image came, where it failed.
         error_code: The problem's code, where the answer is one.
         by: Who asks, where they need to say so: the name of their key, never the key.
     """
@@ -43,7 +46,13 @@ class RequestRecord:
     servable: ServableId | None = None
     timing: TimingEntry | None = None
     error_code: str | None = None
+    queue_position: int | None = None
+    progress: Progress | None = None
     by: str | None = None
+
+    def note_progress(self, progress: Progress) -> None:
+        """Take note of how far the image came, because there is no answer that tells."""
+        self.progress, self.queue_position = progress, progress.queue_position
 
     def elapsed_s(self) -> float:
         """Return the time since the request arrived."""
@@ -67,6 +76,7 @@ def slowest(timings: Iterable[StageTiming]) -> StageTiming | None:
         max(timing.queue_s for timing in timings),
         max(timing.execute_s for timing in timings),
         max(timing.batch_size for timing in timings),
+        max(timing.queue_position or 0 for timing in timings) or None,
     )
 
 

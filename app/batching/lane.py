@@ -88,6 +88,8 @@ class DeviceLane:
         is_behind = bool(self.batches)
         if not is_behind:
             self._since_s = now_s
+        for task in batch:
+            task.left_at_s = now_s
         self.batches.append(batch)
         self._thread.submit(batch, is_behind=is_behind)
 

@@ -4,6 +4,8 @@
     What settings are called where they come from.
 ``settings``
     Each setting with its default, unit and effect, the checks across them, and their policies.
+``key_files``
+    The files of keys that they name.
 ``source``
     From environment, ``.env`` and flags to settings, or to what is wrong.
 """

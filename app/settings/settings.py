@@ -13,17 +13,16 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.access.key_ring import KeyRing
-from app.artifacts.signing_keys import read_trusted_keys
 from app.artifacts.trust import TrustPolicy
 from app.batching.policy import BatchPolicy
 from app.drift.policy import DriftPolicy
-from app.errors import KeysFileError, SigningKeyError
 from app.imaging.decoder import ImagingPolicy
-from app.inference.policy import RequestPolicy, ReusePolicy
+from app.inference.policy import RecorderPolicy, RequestPolicy, ReusePolicy
 from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.runtime.policy import EnginePolicy, parse_devices
-from app.settings.names import ENV_FILE, ENV_PREFIX, GUARDS, SettingsError
+from app.settings.key_files import read_key_ring, read_trust_policy
+from app.settings.names import ENV_FILE, ENV_PREFIX, GUARDS
 from app.watching import WatchPolicy
 
 CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
@@ -227,6 +226,20 @@ class Settings(BaseSettings):
         "at least 200, and five for each class for an index over the classes. Raised: smaller "
         "changes show, later.",
     )
+    debug_failed_requests: int = Field(
+        50,
+        ge=0,
+        le=10_000,
+        description="Last failed requests that /v1/debug/requests shows: so many of the server's "
+        "fault (5xx), and as many of their callers'. Refusals (429) are not among them.",
+    )
+    debug_slowest_requests: int = Field(
+        50,
+        ge=0,
+        le=10_000,
+        description="Slowest classifications of the last five to ten minutes that "
+        "/v1/debug/requests shows.",
+    )
     cors_origins: CommaSeparatedStrings = Field(
         (),
         description="Origins whose pages may call the API, comma-separated; * for any. Without API "
@@ -309,6 +322,10 @@ class Settings(BaseSettings):
             sticky_header=self.sticky_header.lower().encode("ascii"),
         )
 
+    def recorder_policy(self) -> RecorderPolicy:
+        """Which requests are remembered one by one."""
+        return RecorderPolicy(self.debug_failed_requests, self.debug_slowest_requests)
+
     def reuse_policy(self) -> ReusePolicy:
         """What is not computed again."""
         return ReusePolicy(coalesces=self.coalesce, cache_bytes=self.cache_bytes)
@@ -344,12 +361,8 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: There is no such file, or it cannot be used.
         """
-        if self.api_keys_file is None:
-            return None
-        try:
-            return KeyRing(self.api_keys_file, WatchPolicy("events", self.store_poll_interval_s))
-        except KeysFileError as error:
-            raise SettingsError(f"{error} ({ENV_PREFIX}API_KEYS_FILE)") from error
+        watch_policy = WatchPolicy("events", self.store_poll_interval_s)
+        return read_key_ring(self.api_keys_file, watch_policy)
 
     def trust_policy(self) -> TrustPolicy:
         """Whose versions are loaded.
@@ -357,10 +370,7 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: A key cannot be used.
         """
-        try:
-            return read_trusted_keys(self.trusted_keys)
-        except SigningKeyError as error:
-            raise SettingsError(f"{error} ({ENV_PREFIX}TRUSTED_KEYS)") from error
+        return read_trust_policy(self.trusted_keys)
 
     def drift_policy(self) -> DriftPolicy:
         """How much of what was served is remembered."""
