@@ -8,6 +8,7 @@ import { byId } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { watchIntake } from "./intake.js";
 import { Live } from "./live.js";
+import { watchRequests } from "./requests.js";
 import { Result } from "./result.js";
 import { Picture, Runs } from "./runs.js";
 import { Table } from "./table.js";
@@ -72,6 +73,7 @@ async function begin() {
 }
 
 watchAppearance();
+watchRequests();
 watchIntake(take, (file, model) => {
   chooser.choose(model);
   take([file]);
