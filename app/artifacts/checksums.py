@@ -12,7 +12,13 @@ import hashlib
 import stat
 from pathlib import Path
 
-from app.artifacts.layout import MANIFEST, SIGNATURES
+from app.artifacts.layout import MANIFEST, OPENVINO_MODEL, SIGNATURES
+from app.artifacts.limits import (
+    MAX_DESCRIPTION_BYTES,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_TOTAL_BYTES,
+)
 from app.artifacts.manifest import FileRecord, Manifest
 from app.errors import ArtifactError
 
@@ -46,6 +52,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
             and what differs.
     """
     try:
+        _check_sizes(manifest)
         content = _content(folder)
         _compare_names(content, manifest)
         _compare_sizes(content, manifest)
@@ -53,6 +60,19 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     except OSError as error:
         name = Path(error.filename or folder).name
         raise ArtifactError(f"{name!r} cannot be read: {error.strerror}") from error
+
+
+def _check_sizes(manifest: Manifest) -> None:
+    """Refuse what would take hours to hash, or the memory of the host to parse."""
+    sizes = {name: record.size_bytes for name, record in manifest.files.items()}
+    if len(sizes) > MAX_FILES:
+        raise ArtifactError(f"{MANIFEST} lists {len(sizes):,} files, the limit is {MAX_FILES:,}")
+    for name, size in sizes.items():
+        limit = MAX_DESCRIPTION_BYTES if name == OPENVINO_MODEL else MAX_FILE_BYTES
+        if size > limit:
+            raise ArtifactError(f"{name!r} has {size:,} bytes, the limit is {limit:,}")
+    if (total := sum(sizes.values())) > MAX_TOTAL_BYTES:
+        raise ArtifactError(f"the files have {total:,} bytes, the limit is {MAX_TOTAL_BYTES:,}")
 
 
 def _content(folder: Path) -> dict[str, Path]:
@@ -72,6 +92,8 @@ def _content(folder: Path) -> dict[str, Path]:
                 raise ArtifactError(f"{relative!r} is no regular file (links are refused)")
             elif relative not in (MANIFEST, SIGNATURES):
                 content[relative] = path
+            if len(content) + len(pending) > MAX_FILES:
+                raise ArtifactError(f"it holds more than {MAX_FILES:,} files and folders")
     return dict(sorted(content.items()))
 
 
