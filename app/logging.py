@@ -15,7 +15,7 @@ _STANDARD = frozenset(
     vars(logging.LogRecord("", 0, "", 0, "", (), None)) | {"message": 0, "asctime": 0}
 )
 # Third parties whose info lines repeat what ours say.
-_QUIET = ("uvicorn.access", "PIL", "tensorflow", "absl", "h5py", "asyncio", "watchfiles")
+_QUIET = ("uvicorn.access", "PIL", "jax", "tensorflow", "absl", "h5py", "asyncio", "watchfiles")
 
 
 # json.dumps() with arguments builds a new encoder for every line.

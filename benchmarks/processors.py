@@ -13,6 +13,7 @@ _PROC = Path("/proc")
 _LIBRARIES = (
     "tensorflow",
     "tensorflow-cpu",
+    "jax",
     "keras",
     "numpy",
     "pillow",

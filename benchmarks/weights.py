@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from app.runtime.tensorflow_engine import TensorFlowServable, load_model
+from app.runtime.keras_file import load_model
+from app.runtime.tensorflow_engine import TensorFlowServable
 from app.types import ImageArray, InputSpec
 
 SPEC = InputSpec(height=32, width=32, channels=3)

@@ -39,7 +39,7 @@ LEVELS: tuple[frozenset[str], ...] = (
 DEPTH = {unit: depth for depth, units in enumerate(LEVELS) for unit in units}
 
 SETTINGS_READERS = {"app.cli", "app.commands", "app.server", "app.main", "app.lifecycle"}
-KERAS = {"keras", "tensorflow"}
+KERAS = {"jax", "keras", "tensorflow"}
 KERAS_USERS = {"app.runtime", "training"}
 TRAINING_SEES = {"app.artifacts", "app.imaging", "app.types", "app.errors"}
 

@@ -211,10 +211,11 @@ class ExpressRequest:
     def _finish(self, response: Response) -> None:
         request_id = record_of(self._scope).request_id
         response.raw_headers.append((b"x-request-id", request_id.encode("ascii")))
+        self.response_complete = True
         try:
+            self._write(self, response)  # first: who waits for it need not wait for the rest
+        finally:
             self._close(response.status_code)
-        finally:  # whatever counting makes of it
-            self._write(self, response)
 
     def _close(self, status: int) -> None:
         self.response_complete = True

@@ -20,6 +20,8 @@
     ``BatchRunner``: executes one batch, splits it where it fails. Plain calls, no thread.
 ``lane``
     ``DeviceLane``: one device and the batches that it was handed; there may be several.
+``watchdog``
+    ``Watchdog``: notices devices that do not come back.
 ``device``
     ``DeviceThread``: the thread that runs the runner.
 ``staging``

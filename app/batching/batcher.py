@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.batching.admission import answered_in_s, executed_in_s, retry_in_s
 from app.batching.caution import MOST
@@ -57,8 +57,9 @@ class DynamicBatcher:
         is cut to the next smaller allowed size, and the rest goes first in the one after it.
         Where several devices share one (``ServableGroup.joins_at``), fewer images than that wait
         for one of those that work, and count as if no other were free; where two are free and
-        enough for both wait, each takes its part; and without ``batch_timeout_s`` a batch lies
-        ready as soon as it is as large as the one before it.
+        enough for both wait, each takes its part; without ``batch_timeout_s`` a batch lies ready
+        as soon as it is as large as the one before it; and whichever is done first takes the
+        oldest that lies ready.
     Answer
         Each accepted task exactly once: a ``TaskResult`` with its own row, an error, or its
         caller's own cancellation. The next batch is on its way to the device before the answers
@@ -71,15 +72,19 @@ class DynamicBatcher:
         the deadline cancels then.
     Failure
         If ``execute`` raises, or answers in a wrong shape, the batch is split and retried until
-        the culprit stands alone: it gets ``ExecutionError`` with the cause chained, the cause is
-        logged. A row that is not finite fails its own image only. ``OutOfDeviceMemoryError``
-        halves the largest allowed size for good. If the device thread or the batcher's own code
-        dies, all accepted tasks fail with ``ServableNotReadyError`` and ``is_healthy`` is false
-        for good. If one of several devices dies, so do the tasks with it, two batches at most;
-        the others go on with all the rest, and ``is_healthy`` is false all the same. It is false
-        for as long as an execution runs longer than ``stall_after_s``, or as an image that could
-        be classified before fails as well (for ``stall_after_s`` at most if nothing more is
-        executed). An observer that raises is logged once and otherwise ignored.
+        the culprit is found, with ceil(log2 n) + 1 executions more at most where there is one: it
+        gets ``ExecutionError`` with the cause chained, the cause is logged. A row that is not
+        finite fails its own image only. ``OutOfDeviceMemoryError`` halves the largest allowed size
+        for good. If the device thread or the batcher's own code dies, all accepted tasks fail with
+        ``ServableNotReadyError`` and ``is_healthy`` is false for good. If one of several devices
+        dies, so do the tasks with it, two batches at most; the others go on with all the rest, and
+        ``is_healthy`` is false all the same. A device whose execution takes far longer than
+        expected gets nothing more until it ends, and nobody waits to join it. ``is_healthy`` is
+        false for as long as an execution runs longer than ``stall_after_s``, or as an image that
+        could be classified before fails as well (for ``stall_after_s`` at most if nothing more is
+        executed). Where every device hangs so, ``schedule()`` raises ``ServableNotReadyError``.
+        ``on_failure`` is told of each of these. An observer that raises is logged once and
+        otherwise ignored.
     Bound
         On D devices that live, queue delay of an interactive task <= batch_timeout_s + (1 +
         ceil(max_queue_size / (D x max_batch_size))) x longest execution, splitting included, and
@@ -98,6 +103,7 @@ class DynamicBatcher:
         clock: Clock = time.monotonic,
         name: str = "",
         call_later: CallLater | None = None,
+        on_failure: Callable[[str], object] = lambda reason: None,
     ) -> None:
         """Build a stopped batcher.
 
@@ -109,13 +115,20 @@ class DynamicBatcher:
             clock: Monotonic seconds; ``deadline_s`` is measured on it.
             name: The servable's identity, for logs and messages.
             call_later: Timer that goes with ``clock``; the event loop's by default.
+            on_failure: Told on the event loop, with the reason, when it dies, when a device dies,
+                hangs or fails on all images: it may need to be replaced. Must not raise.
         """
         self._clock = clock
         self._name = name or "the servable"
         self._call_later = call_later
         self._reporter = BatchReporter(observer, name)
         self._dispatcher = Dispatcher(
-            servable, policy, reporter=self._reporter, clock=clock, name=name
+            servable,
+            policy,
+            reporter=self._reporter,
+            clock=clock,
+            name=name,
+            on_failure=on_failure,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_draining = False
@@ -292,6 +305,8 @@ class DynamicBatcher:
         """
         if self._loop is None or self._dispatcher.is_dead:
             raise ServableNotReadyError(f"The batcher of {self._name} is not running.")
+        if self._dispatcher.is_stalled:  # nobody is to wait in vain
+            raise ServableNotReadyError(f"{self._name} does not answer: {self.failure}.")
         if self._is_draining:
             raise BatcherStoppedError(f"The batcher of {self._name} takes no new images.")
         refusal, expected_s = self._judge(count, deadline_s, priority)

@@ -28,6 +28,10 @@ class Caution:
     all, while a shorter queue costs nothing as long as the device has its next batch. So the limit
     keeps a distance that follows how late answers really were: it rises fast, falls slowly (an
     expectile of about 0.94), and each batch counts once, since its images are late together.
+
+    A pause of the machine takes its time whatever was expected. So lateness is a share of what was
+    expected, but of no less than can be refused: three times 20 ms are not three times half a
+    second, and nobody is refused whose answer is expected in a ``MOST``-th of the time he has.
     """
 
     __slots__ = ("_factor",)
@@ -41,16 +45,25 @@ class Caution:
         """What to multiply expectations with, ``LEAST`` to ``MOST``."""
         return self._factor
 
-    def observe(self, expected_s: float, actual_s: float, *, has_missed: bool = False) -> None:
+    def observe(
+        self,
+        expected_s: float,
+        actual_s: float,
+        *,
+        within_s: float = 0.0,
+        has_missed: bool = False,
+    ) -> None:
         """Learn from one batch.
 
         Args:
             expected_s: From acceptance of its first image to the answer, as it was expected.
             actual_s: The same, as it was.
+            within_s: The time that its first image had; 0 where it had no deadline.
             has_missed: Whether images were given up since the batch before, their deadline having
                 passed: how late they would have been is not known.
         """
-        ratio = actual_s / max(expected_s, SHORT_S)
+        expected_s = max(expected_s, SHORT_S)
+        ratio = 1.0 + (actual_s - expected_s) / max(expected_s, within_s / MOST)
         if has_missed:
             ratio = max(ratio, MISSED * self._factor)
         ratio = min(max(ratio, LEAST), MOST)

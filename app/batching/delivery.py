@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -35,7 +35,7 @@ class _Batch:
     """One batch on the way to its callers."""
 
     outcome: BatchOutcome
-    tasks: list[BatchTask]
+    tasks: Sequence[BatchTask]
     answers: Iterator[tuple[BatchTask, TaskResult | ExecutionError]]
     soon: Soon
     slice: int | None  # answers at once; None for all
@@ -96,7 +96,7 @@ class Delivery:
             self.has_missed = True
 
     def take(
-        self, outcome: BatchOutcome, tasks: list[BatchTask], soon: Soon, *, in_slices: bool
+        self, outcome: BatchOutcome, tasks: Sequence[BatchTask], soon: Soon, *, in_slices: bool
     ) -> None:
         """Hold a batch that came back from a device; ``begin`` answers it.
 
@@ -128,7 +128,7 @@ class Delivery:
     def _is_overtaken(self, task: BatchTask) -> bool:
         return task.priority == "bulk" and task.enqueued_at_s <= self.interactive_at_s
 
-    def _first_teller(self, tasks: list[BatchTask]) -> BatchTask | None:
+    def _first_teller(self, tasks: Sequence[BatchTask]) -> BatchTask | None:
         """Return the first task of a batch that tells how right the expectation was."""
         tellers = (t for t in tasks if t.expected_s is not None and not self._is_overtaken(t))
         return next(tellers, None)
@@ -138,6 +138,10 @@ class Delivery:
         now_s = self._clock()
         self.delay_s += (1 - MEMORY) * (now_s - outcome.finished_at_s - self.delay_s)
         if first is not None and first.expected_s is not None:
-            actual_s = now_s - first.enqueued_at_s
-            self.caution.observe(first.expected_s, actual_s, has_missed=self.has_missed)
+            self.caution.observe(
+                first.expected_s,
+                now_s - first.enqueued_at_s,
+                within_s=(first.deadline_s or first.enqueued_at_s) - first.enqueued_at_s,
+                has_missed=self.has_missed,
+            )
             self.has_missed = False

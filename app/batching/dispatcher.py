@@ -6,21 +6,29 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 
 from app.batching.admission import HOPELESS_SHARE, Backlog
 from app.batching.delivery import Delivery
 from app.batching.device import DeviceStopped
 from app.batching.execution_time import ExecutionTime
-from app.batching.lane import DeviceLane, next_lane
+from app.batching.lane import (
+    DeviceLane,
+    free_in_s,
+    give_up,
+    give_up_all,
+    lanes_of,
+    next_lane,
+)
 from app.batching.policy import BatchPolicy
 from app.batching.reporting import BatchReporter
 from app.batching.runner import BatchOutcome
+from app.batching.sharing import least_to_join, ready_at, share_of
 from app.batching.task import BatchTask
 from app.batching.task_queue import TaskQueue
 from app.batching.timer import CallLater, MomentTimer
+from app.batching.watchdog import Watchdog
 from app.errors import DeadlineExceededError, ServableNotReadyError, ServerFaultError
-from app.types import Clock, Priority, Servable, ServableGroup
+from app.types import Clock, Priority, Servable
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +57,9 @@ class Dispatcher:
         reporter: BatchReporter,
         clock: Clock,
         name: str,
+        on_failure: Callable[[str], object],
     ) -> None:
-        """Prepare; nothing runs before ``start()``."""
+        """Prepare; nothing runs before ``start()``. ``on_failure`` is told each reason."""
         self.policy = policy
         self.queue = TaskQueue()
         self.execution_time = ExecutionTime()
@@ -64,21 +73,19 @@ class Dispatcher:
         self._name = name
         self._loop: asyncio.AbstractEventLoop  # these two are set by start(),
         self._timer: MomentTimer  # before anything can be accepted
-        members: Sequence[Servable] = (servable,)
-        self._joins_at = 1
-        if isinstance(servable, ServableGroup):
-            members, self._joins_at = servable.members, servable.joins_at
-        thread = f"device {name}".rstrip()
-        self._lanes = [
-            DeviceLane(
-                member,
-                policy,
-                clock,
-                self._report,
-                name=f"{thread} {number}" if len(members) > 1 else thread,
-            )
-            for number, member in enumerate(members, start=1)
-        ]
+        self._lanes, self._joins_at = lanes_of(servable, policy, clock, self._report, name=name)
+        self._on_failure = on_failure
+        self._has_stalled = False  # once: to ask every lane each time takes longer
+        self._watchdog = Watchdog(
+            self._lanes,
+            clock,
+            stall_after_s=policy.stall_after_s,
+            expected_s=lambda size: (
+                self._expected_s(size) if self.execution_time.is_known else None
+            ),
+            on_overdue=lambda: self._guarded(self._pump),
+            on_stall=self._on_stall,
+        )
         self._is_pump_due = False
         self._is_in_hurry = False
         self._death: str | None = None
@@ -89,10 +96,15 @@ class Dispatcher:
         return self._death is not None
 
     @property
+    def is_stalled(self) -> bool:
+        """Whether no device is expected to answer any more."""
+        return self._has_stalled and all(lane.is_stalled or lane.has_died for lane in self._lanes)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing waits, is with a device, or is being answered."""
         is_waiting = self.queue or not self.delivery.is_empty
-        return not is_waiting and not any(lane.batches for lane in self._lanes)
+        return not is_waiting and not any(lane.newest for lane in self._lanes)
 
     @property
     def is_device_free(self) -> bool:
@@ -134,21 +146,12 @@ class Dispatcher:
         )
 
     def _devices_free_in_s(self, now_s: float, waiting: int) -> tuple[float, ...]:
-        lanes = [lane for lane in self._lanes if not lane.has_died]
-        free_in_s = [self._free_in_s(lane, now_s) for lane in lanes]
-        working = [
-            each_s for lane, each_s in zip(lanes, free_in_s, strict=True) if not lane.is_free
-        ]
+        lanes = [lane for lane in self._lanes if not (lane.has_died or lane.is_overdue)]
+        all_s = free_in_s(lanes, now_s, self._expected_s)
+        working = [each_s for lane, each_s in zip(lanes, all_s, strict=True) if not lane.is_free]
         if working and waiting < self._least_to_join:  # the others are free only after the first
-            free_in_s = [max(each_s, min(working)) for each_s in free_in_s]
-        return tuple(free_in_s) or (0.0,)
-
-    def _free_in_s(self, lane: DeviceLane, now_s: float) -> float:
-        if not lane.batches:
-            return 0.0
-        expected_s = [self._expected_s(len(batch)) for batch in lane.batches]
-        # One that runs longer than expected is expected to end now: nobody knows better.
-        return max(0.0, lane.since_s + expected_s[0] - now_s) + sum(expected_s[1:])
+            all_s = [max(each_s, min(working)) for each_s in all_s]
+        return tuple(all_s) or (0.0,)
 
     def _expected_s(self, size: int) -> float:
         # A batch from before the policy shrank may be larger than the largest size of now.
@@ -159,6 +162,7 @@ class Dispatcher:
         """Start the device threads; ``loop`` is the running one."""
         self._loop = loop
         self._timer = MomentTimer(self._on_timer, self._clock, call_later)
+        self._watchdog.start(call_later)
         for lane in self._lanes:
             lane.start()
         self.is_started = True
@@ -206,11 +210,9 @@ class Dispatcher:
 
     def fail_all(self, make_error: Callable[[], ServerFaultError]) -> int:
         """Answer everybody with an error of their own; return how many were not answered yet."""
-        with_devices = chain.from_iterable(lane.tasks for lane in self._lanes)
-        tasks = [*self.delivery.clear(), *with_devices, *self.queue.clear()]
-        for lane in self._lanes:
-            lane.batches.clear()
+        tasks = [*self.delivery.clear(), *give_up_all(self._lanes), *self.queue.clear()]
         self._timer.set(None)
+        self._watchdog.stop()
         self.drained.set()
         answered = sum(task.answer(make_error()) for task in tasks)
         self._reporter.queue_size_changed(0)
@@ -239,6 +241,7 @@ class Dispatcher:
             all_expired += expired
             if batch:
                 lane.submit(batch, now_s)
+                self._watchdog.watch(now_s)
         self._timer.set(
             self.policy.closes_at_s(self.queue.oldest_enqueued_at_s)
             if self.queue and lane is not None and lane.is_free
@@ -254,18 +257,21 @@ class Dispatcher:
 
     @property
     def _least_to_join(self) -> int:
-        # A batch of the largest size is never too small, however large a group wants them.
-        return min(self._joins_at, self.policy.max_batch_size)
+        return least_to_join(self._joins_at, self.policy)
 
     def _next_lane(self, waiting: int) -> DeviceLane | None:
         return next_lane(self._lanes, waiting, self._least_to_join)
 
     def _take(self, lane: DeviceLane, now_s: float) -> tuple[list[BatchTask], list[BatchTask]]:
         """Take the next batch for a device, without those who would expire in its execution."""
-        size = self.policy.size_to_take(self._share(len(self.queue)))
+        waiting = len(self.queue)
+        share = share_of(self._lanes, waiting, now_s, self._joins_at, self.policy)
+        size = self.policy.size_to_take(share)
         ends_in_s = 0.0
         if self.execution_time.is_known:
-            ends_in_s = self._free_in_s(lane, now_s) + self._expected_s(size)
+            takers = [each for each in self._lanes if each.shelf is lane.shelf]
+            free_s = 0.0 if lane.is_free else min(free_in_s(takers, now_s, self._expected_s))
+            ends_in_s = free_s + self._expected_s(size)
         batch, late = self.queue.take(size, now_s + HOPELESS_SHARE * ends_in_s)
         if not batch and lane.is_free:
             # The device would have nothing to do, and show nothing: an expectation that is too
@@ -275,33 +281,9 @@ class Dispatcher:
             late = [task for task in late if task not in chosen]
         return batch, late
 
-    def _share(self, waiting: int) -> int:
-        """Return how many of ``waiting`` images the next device may take.
-
-        Half of them where two share one device. Are both free: alone, one has its own share of it
-        only, and takes 1.9 times as long with the other one idle. Does the other one work: half of
-        them are executed in half of the time, and it finds enough to join; but where a full batch
-        waits, the next one will soon. Figures are in ``benchmarks/README.md``.
-        """
-        # Who is to wait for company waits for the largest batch.
-        if self._joins_at == 1 or self.policy.batch_timeout_s:
-            return waiting
-        half = -(-waiting // max(1, self.devices))
-        if sum(lane.is_free for lane in self._lanes) > 1:
-            return half if waiting >= self.devices * self._least_to_join else waiting
-        if waiting >= self.policy.max_batch_size:
-            return waiting
-        return min(waiting, max(self._least_to_join, half))
-
     def _may_close(self, now_s: float, lane: DeviceLane) -> bool:
-        ready_at = self.policy.max_batch_size
-        # Who is to wait for company waits for the largest batch.
-        if self._joins_at > 1 and lane.batches and not self.policy.batch_timeout_s:
-            # Of devices that share one, each is kept at work: a batch as large as the one before
-            # it lies ready, and needs no turn of the event loop, which may be long in coming.
-            ready_at = max(self._least_to_join, len(lane.batches[-1]))
         return self.policy.may_close(
-            ready_at=ready_at,
+            ready_at=ready_at(lane, self._joins_at, self.policy),
             interactive=self.queue.interactive_size,
             bulk=self.queue.bulk_size,
             is_device_busy=not lane.is_free,
@@ -312,14 +294,24 @@ class Dispatcher:
             now_s=now_s,
         )
 
-    def _report(self, lane: DeviceLane, report: BatchOutcome | DeviceStopped) -> None:
+    def _report(
+        self,
+        lane: DeviceLane,
+        report: BatchOutcome | DeviceStopped,
+        following: Sequence[BatchTask] | None,
+    ) -> None:
         """Bring a report from a device thread to the event loop: one wake-up per batch."""
-        self._loop.call_soon_threadsafe(self._guarded, self._on_report, lane, report)
+        self._loop.call_soon_threadsafe(self._guarded, self._on_report, lane, report, following)
 
-    def _on_report(self, lane: DeviceLane, report: BatchOutcome | DeviceStopped) -> None:
+    def _on_report(
+        self,
+        lane: DeviceLane,
+        report: BatchOutcome | DeviceStopped,
+        following: Sequence[BatchTask] | None,
+    ) -> None:
         if isinstance(report, BatchOutcome):
-            if lane.batches:  # else everybody has been failed meanwhile
-                self._on_outcome(lane, report)
+            if lane.current is not None:  # else everybody has been failed meanwhile
+                self._on_outcome(lane, report, following)
             return
         lane.is_ended = True
         if all(lane.is_ended for lane in self._lanes):
@@ -335,25 +327,29 @@ class Dispatcher:
             return
         fields = {"servable": self._name, "devices_left": self.devices}
         logger.error("device died", extra=fields, exc_info=error)
-        tasks = list(lane.tasks)
-        lane.batches.clear()
-        for task in tasks:
+        for task in give_up(lane, self._lanes):
             task.answer(self._death_error(error))
+        self._on_failure("a device thread ended")
         self._pump()  # what waited for it to end
         self._settle()
 
-    def _on_outcome(self, lane: DeviceLane, outcome: BatchOutcome) -> None:
+    def _on_outcome(
+        self, lane: DeviceLane, outcome: BatchOutcome, following: Sequence[BatchTask] | None
+    ) -> None:
         is_refusing, self.is_refusing = self.is_refusing, False
-        self.delivery.take(outcome, lane.take_back(outcome), self._soon, in_slices=is_refusing)
-        for execution in outcome.executions:
-            self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
+        batch = lane.take_back(outcome, following)
+        self.delivery.take(outcome, batch, self._soon, in_slices=is_refusing)
         # Each device shrinks by itself; all get what fits the one with the least memory.
         has_shrunk = outcome.policy.max_batch_size < self.policy.max_batch_size
         if has_shrunk:
             self.policy = outcome.policy
         self._pump()  # the device first: it must not idle while answers are written
         self.delivery.begin()
+        for execution in outcome.executions:
+            self.execution_time.observe(execution.size + execution.padded, execution.duration_s)
         self._reporter.batch_finished(outcome)
+        if lane.is_sick:
+            self._on_failure("the device fails on an image that it could classify before")
         if has_shrunk:
             self._reporter.batches_shrank(self.policy.max_batch_size)
 
@@ -372,6 +368,12 @@ class Dispatcher:
         self._death = reason
         logger.error("batcher died", extra={"servable": self._name}, exc_info=error)
         self.fail_all(lambda: self._death_error(error))
+        self._on_failure(reason)
+
+    def _on_stall(self, reason: str) -> None:
+        self._has_stalled = True
+        logger.error("device hangs", extra={"servable": self._name, "reason": reason})
+        self._on_failure(reason)
 
     def _death_error(self, cause: BaseException) -> ServableNotReadyError:
         failure = ServableNotReadyError(f"{self._name or 'The servable'} stopped working.")

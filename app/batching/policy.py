@@ -37,15 +37,15 @@ class BatchPolicy:
             taken, and the last image of one waits longer. It bounds memory: one decoded image
             each. Requests above ``max_queue_size / throughput`` seconds are late anyway.
         stall_after_s: An execution under way for longer makes the batcher unhealthy until it
-            ends. Far above any honest execution (seconds on a CPU), since it only has to tell a
-            device that hangs from one that works.
+            ends, and has its engine restarted. Far above any honest execution (seconds on a CPU),
+            since it only has to tell a device that hangs from one that works.
     """
 
     max_batch_size: int = 64
     allowed_batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     batch_timeout_s: float = 0.0
     max_queue_size: int = 1024
-    stall_after_s: float = 60.0
+    stall_after_s: float = 30.0
 
     def __post_init__(self) -> None:
         """Refuse numbers that contradict each other.
@@ -81,7 +81,10 @@ class BatchPolicy:
                 "(KERASERVE_MAX_QUEUE_SIZE)"
             )
         if not self.stall_after_s > 0:
-            raise ValueError(f"stall_after_s is {self.stall_after_s}, it must be above 0")
+            raise ValueError(
+                f"stall_after_s is {self.stall_after_s}, it must be above 0 "
+                "(KERASERVE_STALL_AFTER_S)"
+            )
 
     def padded_size(self, size: int) -> int:
         """Return the smallest allowed batch size that holds ``size`` images.

@@ -46,6 +46,7 @@ class BatchOutcome:
         failures: Each culprit with what it is told; the cause is chained.
         is_device_sick: Nobody got scores, and an image that the network could classify before
             fails now as well: it is not the images.
+        is_searched: Whether one culprit was looked for: only once is it likely that there is one.
     """
 
     taken_at_s: float
@@ -54,6 +55,7 @@ class BatchOutcome:
     executions: list[Execution] = field(default_factory=list)
     failures: list[tuple[BatchTask, ExecutionError]] = field(default_factory=list)
     is_device_sick: bool = False
+    is_searched: bool = False
 
     @property
     def tasks(self) -> list[BatchTask]:
@@ -86,9 +88,11 @@ class StagedBatch:
 class BatchRunner:
     """Runs batches on a servable, one after the other; called by one thread, but for ``stage``.
 
-    A batch that raises is halved and tried again: k culprits among n images cost about
-    2·k·log2(n) more executions. Whatever is no ``Exception`` (``SystemExit``, …) is not the fault
-    of an image and passes through.
+    A batch of n that raises is searched for the one image at fault, which costs ceil(log2 n) + 1
+    more executions at most: those of the search, and one for all that it passed by. Where that one
+    fails as well, there is more than one culprit, or none: it is halved until each stands alone; k
+    culprits cost about 2·k·log2(n). Whatever is no ``Exception`` (``SystemExit``, …) is not the
+    fault of an image and passes through.
     """
 
     def __init__(self, servable: Servable, policy: BatchPolicy, clock: Clock) -> None:
@@ -109,7 +113,7 @@ class BatchRunner:
         What it raises is nobody's answer: ``run`` without what was copied decides.
         """
         assert isinstance(self._servable, StagingServable), "can_stage was asked"
-        live = [task for task in tasks if not task.is_done]
+        live = _live(tasks)
         return StagedBatch(live, self._servable.stage(np.stack([task.image for task in live])))
 
     def run(self, tasks: Sequence[BatchTask], staged: StagedBatch | None = None) -> BatchOutcome:
@@ -121,15 +125,18 @@ class BatchRunner:
                 were cancelled since are discarded: to copy the others again would take longer.
         """
         outcome = BatchOutcome(self._clock(), self._policy)
-        parts: list[Sequence[BatchTask]] = [tasks]  # a stack, so that images keep their order
+        parts: list[list[BatchTask]] = [list(tasks)]  # a stack: what came first goes first
         if staged is not None and self._is_of_use(staged):
-            parts = [*self._try(staged.tasks, outcome, staged)]
+            error = self._attempt(staged.tasks, outcome, staged)
+            parts = [] if error is None else self._after(error, staged.tasks, outcome)
         while parts:
-            part = [task for task in parts.pop() if not task.is_done]
+            part = _live(parts.pop())
             if len(part) > self._policy.max_batch_size:
                 parts += _halves(part)
             elif part:
-                parts += self._try(part, outcome)
+                error = self._attempt(part, outcome)
+                if error is not None:
+                    parts += self._after(error, part, outcome)
         if outcome.failures and not any(execution.tasks for execution in outcome.executions):
             outcome.is_device_sick = self._is_device_sick()
         outcome.policy = self._policy
@@ -140,22 +147,70 @@ class BatchRunner:
         is_wanted = any(not task.is_done for task in staged.tasks)
         return is_wanted and len(staged.tasks) <= self._policy.max_batch_size
 
-    def _try(
-        self, part: list[BatchTask], outcome: BatchOutcome, staged: StagedBatch | None = None
+    def _after(
+        self, error: Exception, part: list[BatchTask], outcome: BatchOutcome
     ) -> list[list[BatchTask]]:
-        """Execute ``part`` into ``outcome``; return what has to be tried again."""
+        """Deal with a part that failed; return what has to be tried again."""
+        if len(part) == 1:
+            _blame(part[0], error, outcome)
+            return []
+        if isinstance(error, OutOfDeviceMemoryError):
+            self._policy = self._policy.smaller()
+            return _halves(part)
+        if outcome.is_searched:
+            return _halves(part)
+        outcome.is_searched = True
+        return self._search(error, part, outcome)
+
+    def _search(
+        self, error: Exception, suspects: list[BatchTask], outcome: BatchOutcome
+    ) -> list[list[BatchTask]]:
+        """Find the one image that makes ``suspects`` fail; return what has to be tried again.
+
+        Where one half succeeds the culprit is in the other one, which need not be executed as a
+        whole; where it fails, the other one is passed by, and all that was passed by is executed
+        at last.
+        """
+        passed_by: list[BatchTask] = []
+        is_proven = False  # by an execution of its own
+        is_alike = True  # one image fails in one way
+        while len(suspects) > 1:
+            second, first = _halves(suspects)
+            live = _live(first)
+            found = self._attempt(live, outcome) if live else None
+            if isinstance(found, OutOfDeviceMemoryError):  # it shrinks where it is tried again
+                return [[*second, *passed_by], live]
+            if found is None:
+                suspects, is_proven = second, False
+            else:
+                is_alike = is_alike and _is_alike(error, found)
+                suspects, error, is_proven = live, found, True
+                passed_by = [*second, *passed_by]
+        suspects, passed_by = _live(suspects), _live(passed_by)
+        if is_proven or not suspects:
+            if suspects:
+                _blame(suspects[0], error, outcome)
+            return [passed_by]
+        if not (passed_by and is_alike):
+            return [passed_by, suspects]
+        # It was in two executions that failed in the same way, and all others of the second one
+        # were classified without it. If all that was passed by is fine as well, it is the cause.
+        found = self._attempt(passed_by, outcome)
+        if found is None:
+            _blame(suspects[0], error, outcome)
+            return []
+        # Whatever it is, it is not one image: nobody is found guilty who was not executed alone.
+        return [*self._after(found, passed_by, outcome), suspects]
+
+    def _attempt(
+        self, part: list[BatchTask], outcome: BatchOutcome, staged: StagedBatch | None = None
+    ) -> Exception | None:
+        """Execute ``part`` into ``outcome``; return what it raised."""
         try:
             self._execute(part, outcome, staged)
         except Exception as error:
-            if len(part) > 1:
-                if isinstance(error, OutOfDeviceMemoryError):
-                    self._policy = self._policy.smaller()
-                return _halves(part)
-            message = "The network failed on this image."
-            if isinstance(error, OutOfDeviceMemoryError):
-                message = "The device has no memory left for a single image."
-            outcome.failures.append((part[0], _failure(message, error)))
-        return []
+            return error
+        return None
 
     def _execute(
         self, part: list[BatchTask], outcome: BatchOutcome, staged: StagedBatch | None
@@ -185,7 +240,9 @@ class BatchRunner:
         if staged is not None and isinstance(self._servable, StagingServable):
             answer = self._servable.execute_staged(staged.images)
         else:
-            answer = self._servable.execute(np.stack(images))  # (N, H, W, C) uint8, 0..255
+            # A lone one needs no copy, which takes longer than looking at it.
+            batch = np.stack(images) if len(images) > 1 else images[0][np.newaxis]
+            answer = self._servable.execute(batch)  # (N, H, W, C) uint8, 0..255
         # A copy: an engine may write its next answer into the same memory.
         scores = np.array(answer, dtype=np.float32)  # (N, K)
         if scores.ndim != 2 or len(scores) != len(images) or scores.shape[1] == 0:
@@ -205,10 +262,26 @@ class BatchRunner:
             return True
 
 
+def _live(part: Sequence[BatchTask]) -> list[BatchTask]:
+    """Return those whose callers have not left."""
+    return [task for task in part if not task.is_done]
+
+
 def _halves(part: Sequence[BatchTask]) -> list[list[BatchTask]]:
     """Return both halves, the first one last: the stack gives it out first."""
     middle = (len(part) + 1) // 2
     return [list(part[middle:]), list(part[:middle])]
+
+
+def _is_alike(error: Exception, other: Exception) -> bool:
+    return type(error) is type(other) and str(error) == str(other)
+
+
+def _blame(task: BatchTask, error: Exception, outcome: BatchOutcome) -> None:
+    message = "The network failed on this image."
+    if isinstance(error, OutOfDeviceMemoryError):
+        message = "The device has no memory left for a single image."
+    outcome.failures.append((task, _failure(message, error)))
 
 
 def _failure(message: str, cause: Exception) -> ExecutionError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from app.types import ImageArray, Priority, ScoreArray
 
@@ -28,6 +28,10 @@ class TaskResult:
     batch_size: int
 
 
+Follower: TypeAlias = Callable[[TaskResult | Exception], object]
+"""Told how an image was answered."""
+
+
 class BatchTask:
     """One image on its way through the batcher; await it for its ``TaskResult``.
 
@@ -46,8 +50,8 @@ class BatchTask:
     """
 
     __slots__ = (
-        "_forget", "_future", "deadline_s", "enqueued_at_s", "expected_s", "image", "left_at_s",
-        "priority", "queue_position",
+        "_follower", "_forget", "_future", "deadline_s", "enqueued_at_s", "expected_s", "image",
+        "left_at_s", "priority", "queue_position",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +75,7 @@ class BatchTask:
         self.left_at_s: float | None = None
         self._future = future
         self._forget = forget
+        self._follower: Follower | None = None
 
     @property
     def is_done(self) -> bool:
@@ -98,7 +103,27 @@ class BatchTask:
             self._future.exception()
         else:
             self._future.set_result(outcome)
+        follower, self._follower = self._follower, None  # both know each other
+        if follower is not None:
+            self._tell(follower, outcome)
         return True
+
+    def follow(self, follower: Follower) -> None:
+        """Have ``follower`` called with the answer, in the turn in which it is given.
+
+        For who answers its caller then: a turn later the answers of others would go before. There
+        is one follower at most; of a cancellation it is not told. What it raises is reported to
+        the event loop, and costs the others of the batch nothing.
+        """
+        self._follower = follower
+
+    def _tell(self, follower: Follower, outcome: TaskResult | Exception) -> None:
+        try:
+            follower(outcome)
+        except Exception as error:
+            text = "the follower of an answered image raised"
+            context = {"message": text, "exception": error, "future": self._future}
+            self._future.get_loop().call_exception_handler(context)
 
     def when_done(self, callback: Callable[[TaskResult | Exception | None], object]) -> None:
         """Have ``callback`` told the outcome on the event loop; None where it was cancelled.
@@ -110,6 +135,7 @@ class BatchTask:
     def cancel(self) -> None:
         """Give the image up: it stops counting at once, a row under way is discarded."""
         self._future.cancel()
+        self._follower = None
         self._forget(self)
 
     async def result(self) -> TaskResult:

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from queue import SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +25,13 @@ from app.errors import ExecutionError, ServingError
 from app.imaging.decoder import ImagingPolicy, decode_image
 from app.inference.ranking import rank_all
 from app.inference.records import ImageInfo
-from app.types import ImageArray, InputSpec, ScoreArray, Servable
+from app.types import ImageArray, InputSpec, ScoreArray, Servable, ServableGroup
 
 _AHEAD = 2
 """Batches per thread that decodes: one that it works on, and one that is done."""
 
-_AT_DEVICE = 2
-"""Batches: one that is executed, and one that lies ready right behind it."""
+_READY = 1
+"""Batches that lie ready right behind those that are executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,10 @@ class _Decoding:
 class LocalClassifier:
     """A loaded version and threads around it.
 
-    Threads: the caller's ranks and yields; one executes; ``decoders`` read and decode.
-    Bound: ``2 × decoders + 2`` batches are held at a time, whatever the number of files; a thread
-    decodes one image at a time.
+    Threads: the caller's ranks and yields; one for each device, or share of the processor that the
+    engine has, executes; ``decoders`` read and decode.
+    Bound: ``2 × decoders + executing + 1`` batches are held at a time, whatever the number of
+    files; a thread decodes one image at a time.
     Failure: a file that cannot be read or decoded, or that the network fails on, is a ``Failed`` of
     its own; the others of its batch do not notice.
     Stop: what has been decoded of the oldest batch is still executed and yielded, no more.
@@ -132,7 +134,13 @@ class LocalClassifier:
 
     def __init__(self, servable: Servable, manifest: Manifest, policy: LocalPolicy) -> None:
         """Take a servable that is warmed up; it stays the caller's to close."""
-        self._servable = servable
+        members: Sequence[Servable] = (servable,)
+        if isinstance(servable, ServableGroup) and policy.batch_size >= servable.joins_at:
+            members = servable.members
+        self._executing = len(members)
+        self._idle: SimpleQueue[Servable] = SimpleQueue()
+        for member in members:
+            self._idle.put(member)
         self._spec: InputSpec = manifest.input.spec
         self._policy = policy
         self.answering = Answering(manifest.name, manifest.version, tuple(manifest.classes))
@@ -140,17 +148,17 @@ class LocalClassifier:
     def run(self, files: Iterable[str], stop: Stop, top_k: int) -> Iterator[Sequence[FileResult]]:
         """Yield a list of results for each batch, in the order of ``files``."""
         executing: deque[tuple[_Batch, Future[list[ScoreArray | ExecutionError]]]] = deque()
-        device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        device = ThreadPoolExecutor(self._executing, thread_name_prefix="device")
         decoding = _Decoding(partial(self._decode, stop=stop), iter(files), self._policy)
         try:
             decoding.refill()
             while decoding or executing:
-                if decoding and len(executing) < _AT_DEVICE:
+                if decoding and len(executing) < self._executing + _READY:
                     was_there = decoding.is_next_done
                     batch = decoding.next_batch()
                     if not was_there and executing and executing[-1][1].done():
                         decoding.widen()  # the device had to wait for pixels
-                    executing.append((batch, device.submit(self._execute, batch.pixels)))
+                    executing.append((batch, device.submit(self._on_idle, batch.pixels)))
                     if stop.is_set:  # the next ones may lack what this one was cut short of
                         decoding.drop()
                 else:
@@ -184,17 +192,26 @@ class LocalClassifier:
                 outcomes.append(ImageInfo(image.format, image.width, image.height, image.mode))
         return _Batch(files, outcomes, pixels[:good])
 
-    def _execute(self, pixels: ImageArray) -> list[ScoreArray | ExecutionError]:
+    def _on_idle(self, pixels: ImageArray) -> list[ScoreArray | ExecutionError]:
+        """Execute on a member that nobody has, of which there is one for each thread."""
+        servable = self._idle.get()
+        try:
+            return self._execute(servable, pixels)
+        finally:
+            self._idle.put(servable)
+
+    def _execute(self, servable: Servable, pixels: ImageArray) -> list[ScoreArray | ExecutionError]:
         """Execute ``(N, H, W, C)``, N from 0, in the device's thread; return N rows or errors."""
         if not len(pixels):
             return []
         try:
-            scores = self._servable.execute(pixels)  # (N, K) float32
+            scores = servable.execute(pixels)  # (N, K) float32
         except Exception as error:  # engines raise what they like; a lone image is the culprit
             if len(pixels) == 1:
                 return [_failure("The network failed on this image.", error)]
             middle = (len(pixels) + 1) // 2
-            return self._execute(pixels[:middle]) + self._execute(pixels[middle:])
+            head, tail = pixels[:middle], pixels[middle:]
+            return self._execute(servable, head) + self._execute(servable, tail)
         good: NDArray[np.bool_] = np.asarray(np.isfinite(scores).all(axis=1))  # (N,)
         return [
             row if is_good else ExecutionError("The network gave no usable scores for this image.")

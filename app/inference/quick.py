@@ -30,8 +30,8 @@ class QuickImage:
 
     Loop: everything runs on the event loop that queued it.
     Answer: ``on_end`` is called once, in a turn after the present one: with the answer, or with
-        one error, ``DeadlineExceededError`` at the deadline. The image is counted before. Must
-        not raise.
+        one error, ``DeadlineExceededError`` at the deadline. The image is counted right behind
+        it, in the same turn: the client need not wait for that. Must not raise.
     Cancel: ``cancel()`` withdraws the image and counts it; ``on_end`` is not called any more.
     """
 
@@ -54,7 +54,7 @@ class QuickImage:
         self._options = options
         self._on_end: OnEnd | None = on_end
         self._timer = asyncio.get_running_loop().call_at(options.deadline_s, self._expire)
-        task.when_done(self._end)
+        task.follow(self._end)
 
     @property
     def progress(self) -> Progress:
@@ -78,35 +78,32 @@ class QuickImage:
         self._task.cancel()
         return on_end
 
-    def _end(self, outcome: TaskResult | Exception | None) -> None:
+    def _end(self, outcome: TaskResult | Exception) -> None:
         on_end = self._on_end
-        if on_end is None or outcome is None:
-            return  # given up: the callback was on its way already, or was called for that
+        if on_end is None:
+            return  # given up
         self._on_end = None
         self._timer.cancel()
-        on_end(self._counted(outcome))
+        answer = self._answer(outcome)
+        on_end(answer)
+        if isinstance(answer, Classification):
+            count_ok(self._live, answer)
+        else:
+            self._live.metrics.image_ended(outcome_of(answer))
 
-    def _counted(self, outcome: TaskResult | Exception) -> Classification | Exception:
-        live = self._live
+    def _answer(self, outcome: TaskResult | Exception) -> Classification | Exception:
         if not isinstance(outcome, TaskResult):
-            live.metrics.image_ended(outcome_of(outcome))
             note_progress(outcome, self._decode_s, self._task)
             return outcome
-        # Whatever they raise, nobody else would answer: callbacks have no caller.
+        top_k = self._options.top_k
         try:
-            answer = classification(
-                live,
+            return classification(
+                self._live,
                 outcome,
                 self._image,
                 self._decode_s,
-                self._options.top_k,
+                top_k,
                 queue_position=self._task.queue_position,
             )
-        except Exception as error:
-            live.metrics.image_ended(outcome_of(error))
+        except Exception as error:  # nobody else would answer: callbacks have no caller
             return error
-        try:
-            count_ok(live, answer)
-        except Exception as error:
-            return error
-        return answer

@@ -10,8 +10,12 @@
     ``load_servable``: from a version folder to a ``Servable`` of one engine.
 ``tensorflow_engine``, ``tensorflow_devices``, ``tensorflow_loading``
     Keras networks through TensorFlow, on one GPU or the CPU; the devices; one version on all.
+``jax_engine``, ``jax_devices``, ``jax_loading``, ``jax_environment``
+    The same networks through JAX; what JAX reads before it is imported.
+``keras_backend``, ``keras_file``
+    Which of the two Keras computes with; reading networks with either.
 ``mixed_precision``, ``xla_choice``
-    The same network in 16 bits; whether XLA makes it faster.
+    The same network in 16 bits; whether XLA makes TensorFlow faster.
 ``servable_group``
     Several devices as one servable.
 ``saved_model``

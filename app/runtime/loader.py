@@ -7,6 +7,8 @@ from pathlib import Path
 from app.artifacts.layout import OPENVINO_MODEL
 from app.artifacts.manifest import Manifest
 from app.errors import ArtifactError
+from app.runtime.jax_environment import configure_jax
+from app.runtime.keras_backend import choose_backend
 from app.runtime.memory import settle_imports
 from app.runtime.policy import EnginePolicy
 from app.types import Servable
@@ -27,6 +29,8 @@ def load_servable(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Ser
     """
     if policy.engine == "openvino":
         return _load_openvino(folder, manifest, policy)
+    if policy.engine == "jax":
+        return _load_jax(folder, manifest, policy)
     return _load_tensorflow(folder, manifest, policy)
 
 
@@ -50,6 +54,7 @@ def _load_openvino(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Se
 
 
 def _load_tensorflow(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
+    choose_backend("tensorflow")
     try:
         from app.runtime import tensorflow_devices, tensorflow_loading
     except ModuleNotFoundError as error:
@@ -61,3 +66,17 @@ def _load_tensorflow(folder: Path, manifest: Manifest, policy: EnginePolicy) -> 
     settle_imports()
     tensorflow_devices.configure_tensorflow(policy.threads)
     return tensorflow_loading.load_on_devices(folder, manifest, policy)
+
+
+def _load_jax(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
+    choose_backend("jax")
+    configure_jax(policy.threads)
+    try:
+        from app.runtime import jax_loading
+    except ModuleNotFoundError as error:
+        raise ArtifactError(
+            f"the jax engine is not installed ({error.name} is missing): install keraserve[jax], "
+            "for GPUs keraserve[jax-gpu]"
+        ) from error
+    settle_imports()
+    return jax_loading.load_on_devices(folder, manifest, policy)

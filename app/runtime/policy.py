@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-EngineName = Literal["auto", "tensorflow", "openvino"]
+EngineName = Literal["auto", "tensorflow", "openvino", "jax"]
 NumberFormat = Literal["float32", "bfloat16", "float16"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 XlaChoice = Literal["auto", "on", "off"]
@@ -19,12 +19,13 @@ class EnginePolicy:
     """Choice of engine, precision and devices.
 
     Attributes:
-        engine: ``auto`` takes TensorFlow where it sees a GPU, else OpenVINO where that is installed
-            and the version was exported for it, else TensorFlow.
+        engine: ``auto`` takes TensorFlow where it sees a GPU, else JAX where that sees one, else
+            OpenVINO where that is installed and the version was exported for it, else TensorFlow,
+            else JAX.
         precision: ``auto`` is the fastest one that passes the self-test.
         allowed_batch_sizes: The sizes that ``execute`` pads to, ascending, images.
         threads: Cores that one execution takes on a CPU; 0 is the engine's own choice.
-        devices: Of the tensorflow engine, as ``gpu:0``; none: every GPU, or the CPU.
+        devices: Of the tensorflow and jax engines, as ``gpu:0``; none: every GPU, or the CPU.
         xla: Whether the tensorflow engine compiles with XLA; ``auto``: on GPUs, where it is
             measured to be faster.
     """
@@ -40,6 +41,11 @@ class EnginePolicy:
     def names_gpu(self) -> bool:
         """Whether GPUs are asked for by name."""
         return any(device.startswith("gpu") for device in self.devices)
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether a GPU is used where there is one."""
+        return self.names_gpu or not self.devices
 
 
 def parse_devices(text: str) -> tuple[str, ...]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from app.artifacts.keras_file import check_keras_file
 from app.errors import ArtifactError, OutOfDeviceMemoryError
 from app.runtime.padding import pad_to_allowed
 from app.runtime.policy import NumberFormat
@@ -149,19 +147,6 @@ class StagedImages:
 
     batch: tf.Tensor
     count: int
-
-
-def load_model(path: Path) -> keras.Model:
-    """Look into a ``.keras`` file, and read it in safe mode: nothing in it is executed.
-
-    Raises:
-        ArtifactError: It is no Keras 3 model, or holds code such as a Lambda layer.
-    """
-    check_keras_file(path)
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise ArtifactError(f"{path.name} cannot be loaded: {error}") from error
 
 
 def scores_function(

@@ -11,16 +11,13 @@ import tensorflow as tf
 
 from app.artifacts.manifest import Manifest
 from app.errors import ArtifactError
+from app.runtime.keras_file import load_model
 from app.runtime.mixed_precision import in_precision
 from app.runtime.policy import EnginePolicy
 from app.runtime.saved_model import GraphFunction, load_frozen_graph
 from app.runtime.servable_group import DeviceGroup
 from app.runtime.tensorflow_devices import Device, find_devices
-from app.runtime.tensorflow_engine import (
-    StagedTensorFlowServable,
-    TensorFlowServable,
-    load_model,
-)
+from app.runtime.tensorflow_engine import StagedTensorFlowServable, TensorFlowServable
 from app.runtime.xla_choice import choose_xla
 from app.types import Servable
 

@@ -115,10 +115,11 @@ class Settings(BaseSettings):
         description="Images that another version classifies once more for comparison, written as "
         "CANARY is.",
     )
-    engine: Literal["auto", "tensorflow", "openvino"] = Field(
+    engine: Literal["auto", "tensorflow", "openvino", "jax"] = Field(
         "auto",
-        description="What executes the network. auto: TensorFlow on a GPU if it sees one, else "
-        "OpenVINO for versions that were exported, else TensorFlow on the CPU.",
+        description="What executes the network. auto: TensorFlow on a GPU if it sees one, else JAX "
+        "if that sees one, else OpenVINO for versions that were exported, else TensorFlow on the "
+        "CPU, else JAX there.",
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
@@ -127,9 +128,9 @@ class Settings(BaseSettings):
     )
     devices: str = Field(
         "auto",
-        description="What the tensorflow engine executes on, comma-separated: gpu:0,gpu:1. Each "
-        "holds the network, and all take from one queue. auto: every GPU that TensorFlow sees, "
-        "else the CPU.",
+        description="What the tensorflow and jax engines execute on, comma-separated: gpu:0,gpu:1. "
+        "Each holds the network, and all take from one queue. auto: every GPU that the engine "
+        "sees, else the CPU.",
     )
     xla: Literal["auto", "on", "off"] = Field(
         "auto",

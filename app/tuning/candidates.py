@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 
 from app.errors import ArtifactError
-from app.runtime.choices import BFLOAT16_CAPABILITY, Host, engine_choices
+from app.runtime.choices import BFLOAT16_CAPABILITY, Host, engine_choices, gpu_capability
 from app.runtime.policy import EngineName, EnginePolicy, PrecisionName
 from app.tuning.records import Candidate, LeftOut
 
 _ENGINES: tuple[EngineName, ...] = ("openvino", "tensorflow")
+_ENGINES_WITH_JAX: tuple[EngineName, ...] = (*_ENGINES, "jax")
 
 
 def usable_cores() -> int:
@@ -47,7 +48,7 @@ def all_candidates(
     """
     plain: list[Candidate] = []
     left_out: list[LeftOut] = []
-    for engine in _ENGINES:
+    for engine in _ENGINES_WITH_JAX if host.has_jax else _ENGINES:
         for precision in _precisions(engine, host):
             candidate = Candidate(engine, precision)
             reason = _obstacle(candidate, host, is_exported=is_exported)
@@ -67,6 +68,8 @@ def all_candidates(
 def _obstacle(candidate: Candidate, host: Host, *, is_exported: bool) -> str | None:
     if candidate.engine == "tensorflow" and not host.has_tensorflow:
         return "TensorFlow is not installed"
+    if candidate.engine == "jax" and host.jax_gpu_capability is None:
+        return "JAX sees no GPU, and on CPUs XLA is far slower than the other engines"
     policy = EnginePolicy(candidate.engine, candidate.precision)
     try:
         engine_choices(policy, host, is_exported=is_exported)
@@ -78,7 +81,7 @@ def _obstacle(candidate: Candidate, host: Host, *, is_exported: bool) -> str | N
 
 
 def _precisions(engine: EngineName, host: Host) -> tuple[PrecisionName, ...]:
-    if engine == "tensorflow" and host.has_gpu:
+    if engine != "openvino" and gpu_capability(engine, host) is not None:
         return ("float16", "bfloat16", "float32")
     return ("bfloat16", "float32")
 
@@ -86,8 +89,9 @@ def _precisions(engine: EngineName, host: Host) -> tuple[PrecisionName, ...]:
 def _has_bfloat16(engine: EngineName, host: Host) -> bool:
     if engine == "openvino":
         return host.has_bfloat16
-    if host.has_gpu:
-        return (host.gpu_capability or (0, 0)) >= BFLOAT16_CAPABILITY
+    capability = gpu_capability(engine, host)
+    if capability is not None:
+        return capability >= BFLOAT16_CAPABILITY
     return host.has_tensorflow_bfloat16
 
 
@@ -99,6 +103,6 @@ def _thread_counts(cores: int) -> list[int]:
 
 def _takes_by_itself(engine: EngineName, threads: int, host: Host, cores: int) -> bool:
     """Whether more need not be tried: OpenVINO takes physical cores, TensorFlow all of them."""
-    if engine == "tensorflow":
-        return host.has_gpu or threads == cores
+    if engine != "openvino":
+        return gpu_capability(engine, host) is not None or threads == cores
     return cores == 1

@@ -80,12 +80,13 @@ def tune_version(
     cores = usable_cores()
     present = present_candidates(policy, host, is_exported=is_exported)
     candidates, impossible = all_candidates(present, host, is_exported=is_exported, cores=cores)
-    largest = _LARGEST_ON_GPU if host.has_gpu else _LARGEST_ON_CPU
+    has_gpu = host.has_gpu or host.jax_gpu_capability is not None
+    largest = _LARGEST_ON_GPU if has_gpu else _LARGEST_ON_CPU
     found = search.run(candidates, present, _batch_sizes(policy.allowed_batch_sizes, largest))
     findings = replace(found, left_out=(*found.left_out, *impossible))
     return Tuned(
         servable,
-        _machine(cores, busy, has_gpu=host.has_gpu),
+        _machine(cores, busy, has_gpu=has_gpu),
         busy > _MUCH * cores,
         goal,
         policy,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.api import express
+from app.api.accounts import RequestAccounts
+from app.api.answer import AnswerResponse, answer_response
 from app.api.express import ExpressRequest
 from tests.api.doorway import (
     ROUTE,
     SETTINGS,
     Doorway,
-    Line,
     assert_over,
     codes,
     doorway,
@@ -113,32 +117,43 @@ async def test_client_that_leaves_with_its_answer_was_answered(door: Doorway) ->
     assert outcomes(door.world) == {"ok": 1}
 
 
-class Closing(logging.Handler):
-    """Closes a connection at the moment in which the log is told of its request."""
-
-    def __init__(self, line: Line) -> None:
-        super().__init__()
-        self._line = line
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._line.far_end.protocol.transport.close()
-
-
 async def test_answer_to_a_connection_that_is_closing_is_not_written(
-    door: Doorway, caplog: pytest.LogCaptureFixture
+    door: Doorway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO, "app.request")
     line = await door.connect()
-    closing = Closing(line)
-    logging.getLogger("app.request").addHandler(closing)
-    try:
-        line.send(message(picture()))
-        assert await line.is_over()
-    finally:
-        logging.getLogger("app.request").removeHandler(closing)
+
+    def close_and_answer(*args: Any) -> AnswerResponse:
+        line.far_end.protocol.transport.close()
+        return answer_response(*args)
+
+    monkeypatch.setattr(express, "answer_response", close_and_answer)
+    line.send(message(picture()))
+    assert await line.is_over()
     await door.is_left()
     assert codes(door.world) == {"200": 1}
     assert_over(door.world)
+
+
+async def test_fault_in_counting_costs_neither_the_answer_nor_the_connection(
+    door: Doorway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image and the request are counted when the answer is on its way."""
+    reported: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: reported.append(context["exception"])
+    )
+    line = await door.connect()
+    with monkeypatch.context() as patch:
+        patch.setattr(RequestAccounts, "end", _raise)
+        line.send(message(picture()))
+        assert (await line.answer()).status == 200
+    line.send(message(picture()))
+    assert (await line.answer()).status == 200
+    assert [str(error) for error in reported] == ["cannot be counted"]
+
+
+def _raise(*_: object) -> None:
+    raise RuntimeError("cannot be counted")
 
 
 # ---- who stops ----------------------------------------------------------------------------------

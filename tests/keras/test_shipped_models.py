@@ -13,7 +13,7 @@ from app.artifacts.manifest import read_manifest
 from app.imaging.encoder import encode_png
 from app.lifecycle import Lifecycle
 from app.main import create_app
-from app.runtime.tensorflow_engine import load_model
+from app.runtime.keras_file import load_model
 from app.settings import Settings
 from app.types import ImageArray, ScoreArray
 from training.evaluation.calibration import apply_temperature

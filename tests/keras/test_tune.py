@@ -40,6 +40,8 @@ class Slim:
     has_openvino: bool = True
     has_bfloat16: bool = False
     has_tensorflow_bfloat16: bool = False
+    has_jax: bool = False
+    jax_gpu_capability: tuple[int, int] | None = None
     gpu_capability: tuple[int, int] | None = None
 
 

@@ -18,16 +18,13 @@ from app.artifacts.layout import SAMPLES
 from app.artifacts.manifest import SelfTestTolerance, read_manifest
 from app.artifacts.samples import read_samples
 from app.errors import ArtifactError
+from app.runtime.keras_file import load_model
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
 from app.runtime.preparing import prepare_servable
 from app.runtime.self_test import run_self_test
 from app.runtime.tensorflow_devices import CPU
-from app.runtime.tensorflow_engine import (
-    StagedTensorFlowServable,
-    TensorFlowServable,
-    load_model,
-)
+from app.runtime.tensorflow_engine import StagedTensorFlowServable, TensorFlowServable
 from app.runtime.xla_choice import choose_xla
 from app.types import ImageArray, InputSpec, StagingServable
 from tests.keras.server_process import ROOT

@@ -21,7 +21,7 @@ async def test_an_idle_device_takes_a_lone_task_at_once(world: World) -> None:
     (image,) = random_images(1)
     task = batcher.schedule(image)
     await world.puppet.began(1)
-    assert world.clock.timers == []
+    assert world.company_timers == []
     world.puppet.release()
     result = await task
     assert is_answer_to(result, image)
@@ -173,7 +173,7 @@ async def test_with_a_timeout_a_full_batch_closes_before(world: World) -> None:
     batcher = world.running(policy(2, batch_timeout_s=0.010))
     await asyncio.gather(*batcher.schedule_many(random_images(2)))
     assert world.puppet.batch_sizes == [2]
-    assert world.clock.timers == []
+    assert world.company_timers == []
 
 
 async def test_with_a_timeout_the_next_oldest_counts_when_the_oldest_left(world: World) -> None:
@@ -201,7 +201,7 @@ async def test_a_timeout_that_passed_while_the_device_worked_is_not_waited_again
     await world.puppet.began(1)
     waiting = batcher.schedule(random_images(1, seed=1)[0])
     await turn()
-    assert world.clock.timers == [], "nothing to wake up for while the device works"
+    assert world.company_timers == [], "nothing to wake up for while the device works"
     world.clock.advance(0.020)
     world.puppet.let_go()
     await waiting

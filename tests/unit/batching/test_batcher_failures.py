@@ -208,9 +208,9 @@ async def test_an_execution_that_hangs_makes_the_batcher_unhealthy_until_it_ends
 ) -> None:
     batcher = world.running(BatchPolicy(stall_after_s=60.0))
     await world.keep_device_busy(batcher)
-    world.clock.advance(60.0)
+    world.clock.advance(59.0)
     assert batcher.is_healthy
-    world.clock.advance(1.0)
+    world.clock.advance(2.0)
     assert batcher.failure == "one execution has been running for 61 s, limit 60 s"
     world.puppet.let_go()
     await batcher.drain()

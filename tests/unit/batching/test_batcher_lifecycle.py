@@ -89,7 +89,7 @@ async def test_drain_waits_for_no_company(world: World) -> None:
     assert batcher.queue_size == 3
     await batcher.drain()
     assert all(task.is_done for task in tasks)
-    assert world.clock.timers == []
+    assert world.company_timers == []
 
 
 async def test_close_drains_and_ends_the_thread_but_leaves_the_servable_open(world: World) -> None:

@@ -10,6 +10,7 @@ import pytest
 from app.batching.batcher import DynamicBatcher
 from app.batching.execution_time import ENOUGH_EXECUTIONS
 from app.batching.policy import BatchPolicy
+from app.batching.task import BatchTask
 from app.errors import ServableNotReadyError, TooLateError
 from app.runtime.servable_group import DeviceGroup
 from app.types import ImageArray, ScoreArray
@@ -151,6 +152,7 @@ async def test_few_that_waited_for_company_go_when_the_device_is_free() -> None:
     [
         pytest.param(2 * JOINS_AT, ([4], [4]), id="enough for both"),
         pytest.param(2 * JOINS_AT - 1, ([7], []), id="too few for both"),
+        pytest.param(2 * JOINS_AT + 2, ([4], [6]), id="the second one takes the rest"),
         pytest.param(4 * JOINS_AT, ([8], [8]), id="enough for two of the largest"),
     ],
 )
@@ -277,6 +279,7 @@ async def test_each_takes_its_share_and_has_the_next_batch_lie_ready() -> None:
     schedule = sharing.batcher.schedule_many
     tasks = schedule(images[:JOINS_AT])
     await sharing.began(1, 0)
+    sharing.clock.advance(EXECUTION_S / 2)
     tasks += schedule(images[JOINS_AT : 2 * JOINS_AT + 2])
     await sharing.began(1, 1)
     assert sharing.batcher.queue_size == 2, "the other one took its share"
@@ -288,7 +291,7 @@ async def test_each_takes_its_share_and_has_the_next_batch_lie_ready() -> None:
         puppet.let_go()
     for task, image in zip(tasks, images, strict=True):
         assert is_answer_to(await task, image)
-    assert [puppet.batch_sizes for puppet in sharing.puppets] == [[4, 4], [4]]
+    assert sorted(puppet.batch_sizes for puppet in sharing.puppets) == [[4], [4, 4]]
     await sharing.close()
 
 
@@ -313,3 +316,44 @@ async def test_only_a_full_batch_lies_ready_where_company_is_waited_for() -> Non
     await sharing.close()
     for task in tasks:
         await task
+
+
+async def occupied(sharing: Sharing) -> tuple[list[ImageArray], list[BatchTask]]:
+    """Have both work, each on a batch of its own, and a third batch lie ready."""
+    images = random_images(3 * JOINS_AT)
+    tasks: list[BatchTask] = []
+    for number, begun in enumerate([(1, 0), (1, 1), (1, 1)]):
+        sharing.clock.advance(EXECUTION_S / 4)
+        tasks += sharing.batcher.schedule_many(images[number * JOINS_AT : (number + 1) * JOINS_AT])
+        await sharing.began(*begun)
+    assert sharing.batcher.queue_size == 0
+    return images, tasks
+
+
+@pytest.mark.parametrize(("first", "begun"), [(0, [2, 1]), (1, [1, 2])])
+async def test_what_lies_ready_goes_to_whoever_is_done_first(first: int, begun: list[int]) -> None:
+    sharing = Sharing()
+    images, tasks = await occupied(sharing)
+    sharing.puppets[first].release()
+    await sharing.began(*begun)
+    await sharing.close()
+    for task, image in zip(tasks, images, strict=True):
+        assert is_answer_to(await task, image)
+
+
+async def test_what_lies_ready_does_not_die_with_one_of_them() -> None:
+    sharing = Sharing()
+
+    def die(images: ImageArray) -> ScoreArray:
+        raise SystemExit
+
+    images, tasks = await occupied(sharing)
+    sharing.puppets[0].behave = die
+    sharing.puppets[0].release()
+    for task in tasks[:JOINS_AT]:
+        assert isinstance(await outcome_of(task), ServableNotReadyError)
+    assert not any(task.is_done for task in tasks[JOINS_AT:])
+    await sharing.close()
+    for task, image in zip(tasks[JOINS_AT:], images[JOINS_AT:], strict=True):
+        assert is_answer_to(await task, image)
+    assert sharing.begun == [1, 2]

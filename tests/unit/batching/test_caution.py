@@ -54,3 +54,19 @@ def test_a_few_milliseconds_are_no_lateness() -> None:
     caution = Caution()
     caution.observe(0.001, 0.015)
     assert caution.factor == LEAST
+
+
+def test_pause_after_a_short_expectation_tells_little_about_a_long_one() -> None:
+    short, long = Caution(), Caution()
+    for _ in range(20):
+        short.observe(0.02, 0.08, within_s=0.5)
+        long.observe(0.2, 0.8, within_s=0.5)
+    assert short.factor < 1.5, "60 ms, where half a second is there"
+    assert long.factor > 3.9
+
+
+def test_where_little_time_is_there_a_short_expectation_tells_all() -> None:
+    caution = Caution()
+    for _ in range(20):
+        caution.observe(0.03, 0.06, within_s=0.08)
+    assert caution.factor == pytest.approx(2.0, abs=0.01)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import pytest
@@ -12,19 +12,24 @@ from app.batching.lane import LANE_DEPTH, DeviceLane, next_lane
 
 @dataclass(eq=False)
 class Lane:
-    """What is asked of a lane: how many batches it has, since when, and whether it lives."""
+    """What is asked of a lane: how many batches there are, since when, and whether it lives."""
 
     count: int = 0
     since_s: float = 0.0
     has_died: bool = False
-    batches: list[int] = field(init=False)
+    is_overdue: bool = False
 
-    def __post_init__(self) -> None:
-        self.batches = [1] * self.count
+    @property
+    def current(self) -> list[int] | None:
+        return [1] if self.count else None
 
     @property
     def has_room(self) -> bool:
-        return len(self.batches) < LANE_DEPTH and not self.has_died
+        return self.count < LANE_DEPTH and not (self.has_died or self.is_overdue)
+
+    @property
+    def is_joinable(self) -> bool:
+        return self.count > 0 and not self.is_overdue
 
 
 def free() -> Lane:
@@ -33,6 +38,10 @@ def free() -> Lane:
 
 def dead() -> Lane:
     return Lane(has_died=True)
+
+
+def overdue() -> Lane:
+    return Lane(1, is_overdue=True)
 
 
 def full() -> Lane:
@@ -56,6 +65,9 @@ def full() -> Lane:
         pytest.param([full(), free()], 15, 16, None, id="too few, and no room to wait"),
         pytest.param([free(), free()], 1, 16, 0, id="where nobody works few are enough"),
         pytest.param([dead(), free()], 1, 16, 1, id="the dead do not work"),
+        pytest.param([overdue(), free()], 1, 16, 1, id="nobody waits for who does not come back"),
+        pytest.param([overdue(), Lane(1, 5)], 1, 16, 1, id="nor stands behind it"),
+        pytest.param([overdue(), overdue()], 99, 1, None, id="nowhere if none comes back"),
         pytest.param([Lane(1, 5), Lane(1, 2)], 1, 16, 1, id="where all work, behind the longest"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -73,19 +74,86 @@ async def test_a_failing_batch_is_split_until_the_culprits_stand_alone(culprits:
     for index in culprits:
         images[index] = poisoned(images[index])
     outcome, _ = run(refuse_poison, images)
-    assert [id(task.image) for task, _ in outcome.failures] == [id(images[i]) for i in culprits]
+    assert {id(task.image) for task, _ in outcome.failures} == {id(images[i]) for i in culprits}
     expected = [image for i, image in enumerate(images) if i not in culprits]
-    assert [id(image) for image in good_images(outcome)] == [id(image) for image in expected]
+    assert len(outcome.tasks) == 7, "each of them once"
+    assert {id(image) for image in good_images(outcome)} == {id(image) for image in expected}
     for _, error in outcome.failures:
         assert isinstance(error.__cause__, ValueError)
         assert "poison" not in str(error)
 
 
-async def test_one_culprit_among_eight_costs_six_more_executions() -> None:
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 32, 64])
+async def test_one_culprit_costs_the_logarithm_and_one_more_executions(size: int) -> None:
+    for culprit in range(size):
+        images = random_images(size)
+        images[culprit] = poisoned(images[culprit])
+        puppet = PuppetServable(refuse_poison)
+        outcome = BatchRunner(puppet, policy(64), FakeClock()).run(tasks_of(images))
+        assert [task.image is images[culprit] for task, _ in outcome.failures] == [True]
+        assert len(good_images(outcome)) == size - 1
+        assert len(puppet.executed) - 1 <= math.ceil(math.log2(size)) + 1
+
+
+async def test_the_search_takes_one_half_after_the_other_and_what_it_passed_by_at_last() -> None:
     images = random_images(8)
-    images[5] = poisoned(images[5])
+    images[1] = poisoned(images[1])
     _, puppet = run(refuse_poison, images)
-    assert puppet.batch_sizes == [8, 4, 4, 2, 1, 1, 2]
+    assert puppet.batch_sizes == [8, 4, 2, 1, 6]
+
+
+async def test_a_fault_that_does_not_come_again_hurts_nobody() -> None:
+    left = 1
+
+    def behave(images: ImageArray) -> ScoreArray:
+        nonlocal left
+        if left:
+            left -= 1
+            raise RuntimeError("once")
+        return scores_of(images)
+
+    outcome, puppet = run(behave, random_images(8))
+    assert not outcome.failures
+    assert len(good_images(outcome)) == 8
+    assert puppet.batch_sizes == [8, 4, 2, 1, 1]
+
+
+async def test_a_broken_device_costs_no_more_executions_than_halving() -> None:
+    outcome, puppet = run(break_down, random_images(8))
+    assert len(outcome.failures) == 8
+    assert len(puppet.executed) <= 3 + 2 * 8
+
+
+async def test_out_of_memory_in_the_midst_of_a_search_fails_the_culprit_only() -> None:
+    def behave(images: ImageArray) -> ScoreArray:
+        if len(images) == 4:
+            raise OutOfDeviceMemoryError("4 images")
+        return refuse_poison(images)
+
+    images = random_images(8)
+    images[6] = poisoned(images[6])
+    outcome, _ = run(behave, images)
+    assert [task.image is images[6] for task, _ in outcome.failures] == [True]
+    assert len(good_images(outcome)) == 7
+    assert outcome.policy.max_batch_size == 2
+
+
+async def test_a_task_cancelled_in_the_midst_of_a_search_is_not_executed_again() -> None:
+    images = random_images(8)
+    images[1] = poisoned(images[1])
+    tasks = tasks_of(images)
+
+    def behave(stacked: ImageArray) -> ScoreArray:
+        if len(stacked) == 2:
+            tasks[0].cancel()
+            tasks[1].cancel()
+        return refuse_poison(stacked)
+
+    puppet = PuppetServable(behave)
+    outcome = BatchRunner(puppet, policy(8), FakeClock()).run(tasks)
+    assert not outcome.failures
+    assert len(good_images(outcome)) == 6
+    assert puppet.batch_sizes == [8, 4, 2, 6]
 
 
 async def test_out_of_memory_halves_the_largest_size_for_good() -> None:
@@ -143,10 +211,10 @@ async def test_a_wrong_number_of_rows_that_splitting_cures_hurts_nobody() -> Non
 
 
 async def test_images_of_different_shapes_are_told_apart_by_splitting() -> None:
-    images = random_images(3)
-    images[1] = images[1][:2]
+    images = random_images(4)
+    images[1], images[3] = images[1][:2], images[3][:2]
     outcome, puppet = run(scores_of, images)
-    assert len(good_images(outcome)) == 3
+    assert len(good_images(outcome)) == 4
     assert max(puppet.batch_sizes) == 1
 
 

@@ -103,3 +103,38 @@ async def test_who_asked_is_told_of_a_cancellation_as_of_no_outcome() -> None:
     task.when_done(told.set_result)
     task.cancel()
     assert await told is None
+
+
+@pytest.mark.parametrize("outcome", [RESULT, ExecutionError("no")], ids=["scores", "an error"])
+async def test_follower_is_told_at_once_and_once(outcome: TaskResult | Exception) -> None:
+    task = new_task()
+    told: list[TaskResult | Exception] = []
+    task.follow(told.append)
+    assert task.answer(outcome)
+    assert told == [outcome]
+    assert not task.answer(RESULT)
+    assert told == [outcome]
+
+
+async def test_follower_is_not_told_of_a_cancellation() -> None:
+    task = new_task()
+    told: list[TaskResult | Exception] = []
+    task.follow(told.append)
+    task.cancel()
+    task.answer(RESULT)
+    await asyncio.sleep(0)
+    assert told == []
+
+
+async def test_what_a_follower_raises_is_reported_and_not_raised() -> None:
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    error = RuntimeError("of the follower")
+
+    def raise_it(outcome: TaskResult | Exception) -> None:
+        raise error
+
+    task = new_task()
+    task.follow(raise_it)
+    assert task.answer(RESULT)
+    assert [context["exception"] for context in reported] == [error]

@@ -12,8 +12,9 @@ from anyio.lowlevel import checkpoint
 from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
 from app.batching.task import TaskResult
+from app.batching.watchdog import LEAST_OVERDUE_S
 from app.types import ImageArray, ScoreArray
-from tests.fakes import FakeClock, PuppetServable, RecordingObserver, scores_of
+from tests.fakes import FakeClock, FakeTimer, PuppetServable, RecordingObserver, scores_of
 
 SHAPE = (4, 4, 3)
 POISON = 255
@@ -94,6 +95,16 @@ class World:
         batcher = self.batcher(batch_policy)
         batcher.start()
         return batcher
+
+    @property
+    def company_timers(self) -> list[FakeTimer]:
+        """Timers that are set, but for the one that looks after the device."""
+        first_look_s = self.clock() + LEAST_OVERDUE_S / 2
+        return [
+            timer
+            for timer in self.clock.timers
+            if not first_look_s < timer.at_s <= self.clock() + LEAST_OVERDUE_S
+        ]
 
     async def keep_device_busy(self, batcher: DynamicBatcher) -> None:
         """Have the device execute one image, until the puppet is released."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,11 @@ from app.bulk.local import LocalClassifier, LocalPolicy
 from app.bulk.records import Classified, Failed, FileResult
 from app.bulk.stopping import Stop
 from app.imaging.decoder import ImagingPolicy
-from app.types import ImageArray, ScoreArray
+from app.runtime.servable_group import DeviceGroup
+from app.types import ImageArray, ScoreArray, Servable
 from tests.factories.images import encode, noise_image
 from tests.factories.versions import make_version
-from tests.fakes import PuppetServable, scores_of
+from tests.fakes import PATIENCE_S, PuppetServable, scores_of
 
 scores = partial(scores_of, classes=3)
 
@@ -37,7 +39,7 @@ def files(tmp_path: Path) -> list[str]:
 
 
 def classifier(
-    puppet: PuppetServable,
+    puppet: Servable,
     manifest: Manifest,
     *,
     batch_size: int = 8,
@@ -134,6 +136,37 @@ def test_answer_that_is_no_number_is_the_error_of_its_image(
     results = run(classifier(PuppetServable(behave), manifest, batch_size=4), files[:4])
 
     assert [type(result) for result in results] == [Classified, Failed, Classified, Classified]
+
+
+def test_members_of_a_group_execute_side_by_side_and_answer_in_order(
+    files: list[str], manifest: Manifest
+) -> None:
+    both = threading.Barrier(2)  # neither goes on before the other one has a batch, too
+
+    def behave(images: ImageArray) -> ScoreArray:
+        both.wait(PATIENCE_S)
+        return scores(images)
+
+    puppets = [PuppetServable(behave) for _ in range(2)]
+
+    results = run(classifier(DeviceGroup(puppets), manifest, batch_size=5), files)
+
+    assert [result.file for result in results] == files
+    assert all(isinstance(result, Classified) for result in results)
+    assert [puppet.most_at_once for puppet in puppets] == [1, 1]
+    assert [sum(puppet.batch_sizes) for puppet in puppets] == [25, 25]
+
+
+def test_group_of_one_processor_executes_batches_too_small_to_share_it_as_one(
+    files: list[str], manifest: Manifest
+) -> None:
+    class Shared(DeviceGroup):
+        joins_at = 16
+
+    puppets = [PuppetServable(scores) for _ in range(2)]
+    run(classifier(Shared(puppets), manifest, batch_size=8), files)
+
+    assert [len(puppet.executed) for puppet in puppets] == [7, 0]
 
 
 def test_files_are_read_ahead_by_a_bound_whatever_their_number(

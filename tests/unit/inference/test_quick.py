@@ -209,14 +209,18 @@ async def test_scores_that_cannot_be_ranked_are_told(w: World) -> None:
     assert w.outcomes() == {"execution_failed": 1}
 
 
-async def test_answer_that_cannot_be_counted_is_told(w: World) -> None:
+async def test_answer_that_cannot_be_counted_is_given_and_the_fault_reported(w: World) -> None:
     class Broken:
         def observe(self, *_: Any) -> None:
             raise RuntimeError("no window")
 
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     live = replace(w.live, window=cast(DriftWindow, Broken()))
-    assert isinstance(await Begun(w, live=live).outcome(), RuntimeError)
-    assert w.outcomes() == {"ok": 1}, "as classify counts it"
+    assert isinstance(await Begun(w, live=live).outcome(), Classification)
+    assert isinstance(await Begun(w).outcome(), Classification)
+    assert [repr(context["exception"]) for context in reported] == ["RuntimeError('no window')"]
+    assert w.outcomes() == {"ok": 2}, "as classify counts it"
 
 
 async def test_nothing_is_left_of_it(w: World) -> None:

@@ -16,6 +16,8 @@ class FakeHost:
     has_openvino: bool = True
     has_bfloat16: bool = True
     has_tensorflow_bfloat16: bool = True
+    has_jax: bool = False
+    jax_gpu_capability: tuple[int, int] | None = None
 
     @property
     def has_gpu(self) -> bool:
@@ -25,9 +27,15 @@ class FakeHost:
 CPU, OLD_CPU = FakeHost(), FakeHost(has_bfloat16=False, has_tensorflow_bfloat16=False)
 GPU, TURING, PASCAL = FakeHost((9, 0)), FakeHost((7, 5)), FakeHost((6, 1))
 SLIM = FakeHost(has_tensorflow=False)
+BOTH = FakeHost(has_jax=True)  # TensorFlow and JAX, on a CPU
+JAX = FakeHost(has_tensorflow=False, has_openvino=False, has_jax=True)
+JAX_SLIM = FakeHost(has_tensorflow=False, has_jax=True)
+JAX_GPU = FakeHost(has_jax=True, jax_gpu_capability=(9, 0))  # where TensorFlow sees none
+ALL_GPU = FakeHost((9, 0), has_jax=True, jax_gpu_capability=(9, 0))
 PLAIN, OLD_PLAIN = FakeHost(has_openvino=False), FakeHost(None, True, False, False, False)
 TF32, TF16, TFHALF = "tensorflow float32", "tensorflow bfloat16", "tensorflow float16"
 OV16, OV32 = "openvino bfloat16", "openvino float32"
+J32, J16, JHALF = "jax float32", "jax bfloat16", "jax float16"
 
 
 def names(choices: tuple[EnginePolicy, ...]) -> list[str]:
@@ -55,6 +63,16 @@ def names(choices: tuple[EnginePolicy, ...]) -> list[str]:
         pytest.param(OLD_CPU, "openvino", "bfloat16", True, [OV16], id="bfloat16 emulated"),
         pytest.param(CPU, "tensorflow", "auto", True, [TF16, TF32], id="though exported"),
         pytest.param(OLD_CPU, "tensorflow", "bfloat16", True, [TF16], id="emulated by TensorFlow"),
+        pytest.param(ALL_GPU, "auto", "auto", True, [TFHALF, TF16, TF32], id="both see a GPU"),
+        pytest.param(JAX_GPU, "auto", "auto", True, [JHALF, J16, J32], id="JAX alone sees one"),
+        pytest.param(BOTH, "auto", "auto", True, [OV16, OV32, TF16, TF32], id="JAX, no GPU"),
+        pytest.param(BOTH, "auto", "auto", False, [TF16, TF32], id="TensorFlow before JAX"),
+        pytest.param(JAX_SLIM, "auto", "auto", True, [OV16, OV32, J32], id="no TensorFlow"),
+        pytest.param(JAX_SLIM, "auto", "auto", False, [J32], id="not exported, no TensorFlow"),
+        pytest.param(JAX, "auto", "auto", True, [J32], id="JAX and nothing else"),
+        pytest.param(ALL_GPU, "jax", "auto", True, [JHALF, J16, J32], id="JAX by name"),
+        pytest.param(BOTH, "jax", "auto", True, [J32], id="JAX by name, on a CPU"),
+        pytest.param(BOTH, "jax", "bfloat16", True, [J16], id="bfloat16 by JAX on a CPU"),
     ],
 )
 def test_what_is_tried(
@@ -109,6 +127,8 @@ def test_devices_decide_whether_the_gpu_counts(
         pytest.param(CPU, "openvino", "float16", True, "float32 or bfloat16", id="no float16"),
         pytest.param(CPU, "tensorflow", "float16", True, "needs a GPU", id="float16 on a CPU"),
         pytest.param(CPU, "auto", "float16", True, "needs a GPU", id="nor by auto"),
+        pytest.param(CPU, "jax", "auto", True, r"keraserve\[jax\]", id="JAX not installed"),
+        pytest.param(BOTH, "jax", "float16", True, "needs a GPU", id="float16 by JAX on a CPU"),
     ],
 )
 def test_what_is_not_there_is_said(
@@ -122,6 +142,26 @@ def test_what_is_not_there_is_said(
 def test_a_gpu_that_is_named_and_not_there_is_not_replaced(engine: EngineName) -> None:
     with pytest.raises(ArtifactError, match=r"no GPU, asked for is gpu:0 \(KERASERVE_DEVICES\)"):
         engine_choices(EnginePolicy(engine, devices=("gpu:0",)), CPU, is_exported=True)
+
+
+def test_a_gpu_that_is_named_is_looked_for_by_both() -> None:
+    policy = EnginePolicy(devices=("gpu:0",))
+    assert names(engine_choices(policy, JAX_GPU, is_exported=True)) == [JHALF, J16, J32]
+    with pytest.raises(ArtifactError, match="JAX sees no GPU, asked for is gpu:0"):
+        engine_choices(EnginePolicy("jax", devices=("gpu:0",)), BOTH, is_exported=True)
+
+
+def test_gpu_of_jax_does_not_count_where_the_cpu_is_named() -> None:
+    policy = EnginePolicy(devices=("cpu:0",))
+    assert names(engine_choices(policy, JAX_GPU, is_exported=False)) == [TF16, TF32]
+
+
+def test_frozen_graph_is_not_for_jax() -> None:
+    policy = EnginePolicy("auto", "auto")
+    choices = engine_choices(policy, JAX_GPU, is_exported=False, is_frozen_graph=True)
+    assert names(choices) == [TF32]
+    with pytest.raises(ArtifactError, match="the jax engine cannot execute: use the tensorflow"):
+        engine_choices(EnginePolicy("jax"), JAX_GPU, is_exported=True, is_frozen_graph=True)
 
 
 def test_frozen_graph_in_another_precision_is_refused() -> None:

@@ -14,7 +14,8 @@ def test_no_engine_is_imported_to_find_out_what_tensorflow_could_compute_in() ->
         "host = ThisHost()\n"
         "assert host.has_tensorflow_bfloat16 in (True, False)\n"
         "assert host.has_tensorflow in (True, False)\n"
-        "print({'tensorflow', 'openvino'} & set(sys.modules))\n"
+        "assert host.has_jax in (True, False)\n"
+        "print({'tensorflow', 'openvino', 'jax', 'keras'} & set(sys.modules))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True

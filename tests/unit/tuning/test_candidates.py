@@ -17,6 +17,8 @@ class FakeHost:
     has_openvino: bool = True
     has_bfloat16: bool = True
     has_tensorflow_bfloat16: bool = False
+    has_jax: bool = False
+    jax_gpu_capability: tuple[int, int] | None = None
     gpu_capability: tuple[int, int] | None = None
 
 
@@ -109,6 +111,18 @@ def test_what_is_not_possible_is_told_with_its_reason(
     _, left_out = all_candidates((), host, is_exported=is_exported, cores=1)
 
     assert reason in next(entry.reason for entry in left_out if entry.name == name)
+
+
+def test_jax_is_measured_where_it_sees_a_gpu_and_nowhere_else() -> None:
+    seeing = FakeHost(has_openvino=False, has_jax=True, jax_gpu_capability=(9, 0))
+    policy = EnginePolicy("jax", "float32")
+    expected = ["jax float32", TF, "jax float16", "jax bfloat16", f"{TF}, 1 thread"]
+    assert names(seeing, policy, 2, is_exported=True) == expected
+
+    blind = FakeHost(has_jax=True)
+    assert "jax" not in " ".join(names(blind, EnginePolicy(), 1, is_exported=True))
+    _, left_out = all_candidates((), blind, is_exported=True, cores=1)
+    assert "JAX sees no GPU" in next(x.reason for x in left_out if x.name == "jax float32")
 
 
 def test_settings_that_no_server_starts_with_are_compared_with_nothing() -> None:

@@ -1,0 +1,49 @@
+"""Networks for the tests of the jax engine; imported only where Keras computes with JAX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from app.types import InputSpec
+from tests.keras.server_process import ROOT
+
+SPEC = InputSpec(height=8, width=6, channels=3)
+
+
+def shipped(name: str) -> Path:
+    """Return the newest version of a model that the repository carries."""
+    folders = (ROOT / "models" / name).glob("[1-9]*")
+    return max(folders, key=lambda folder: int(folder.name))
+
+
+def small_network() -> keras.Model:
+    """Return a network with weights of every kind, always the same ones."""
+    keras.utils.set_random_seed(3)
+    image = keras.Input(SPEC.shape, dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Conv2D(4, 3, activation="relu")(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
+    return keras.Model(image, keras.layers.Dense(5, activation="softmax")(x))
+
+
+def network_too_large_for_company(width: int) -> keras.Model:
+    """Return a network that answers one image with it twice, and in batches ``width`` times."""
+    image = keras.Input((1, 1, 1))
+    return keras.Model(image, _Wide(width)(keras.layers.Flatten()(image)))
+
+
+class _Wide(keras.layers.Layer):  # type: ignore[misc, name-defined, unused-ignore]
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def call(self, x: Any) -> Any:
+        count = x.shape[0]
+        return keras.ops.broadcast_to(x, (count, 2 if count == 1 else self.width))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return (shape[0], 2)
