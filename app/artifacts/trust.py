@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from app.artifacts.layout import MANIFEST
 from app.artifacts.manifest import Manifest, manifest_bytes, parse_manifest
 from app.artifacts.signatures import Signature, key_id, read_signatures
 from app.errors import ArtifactError
+
+logger = logging.getLogger(__name__)
 
 _SETTING = "KERASERVE_TRUSTED_KEYS"
 
@@ -91,11 +94,14 @@ class TrustPolicy:
             raise ArtifactError(
                 f"it is signed by {strangers}; the trusted keys are {trusted} ({_SETTING})"
             )
-        if not any(signature.is_of(content) for _, signature in known):
+        good = [str(key) for key, signature in known if signature.is_of(content)]
+        if not good:
             names = ", ".join(str(key) for key, _ in known)
             raise ArtifactError(
                 f"{MANIFEST} is not what {names} signed: it was altered afterwards ({_SETTING})"
             )
+        fields = {"folder": str(folder), "signed_by": ", ".join(good)}
+        logger.info("signature verified", extra=fields)
 
     def _find(self, public_key: str) -> TrustedKey | None:
         return next((key for key in self.keys if key.public_key.hex() == public_key), None)

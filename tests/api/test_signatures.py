@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def state_of(world: World, number: int) -> ServableState | None:
 async def test_unsigned_and_altered_versions_are_refused_and_the_signed_one_serves(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "app")
     store, key = tmp_path / "store", make_key(tmp_path)
     sign(add_version(store, version=1), key)
     add_version(store, version=2)
@@ -58,6 +60,9 @@ async def test_unsigned_and_altered_versions_are_refused_and_the_signed_one_serv
     assert refused[2]["state"] == refused[3]["state"] == "FAILED"
     assert "it is not signed" in refused[2]["reason"]
     assert "not what release" in refused[3]["reason"]
+    (verified,) = [vars(r) for r in caplog.records if r.message == "signature verified"]
+    assert verified["folder"] == str(store / "cifar10" / "1")
+    assert verified["signed_by"].startswith("release (")
     reasons = [vars(record).get("reason") for record in caplog.records]
     for version in refused.values():
         assert "KERASERVE_TRUSTED_KEYS" in version["reason"]
