@@ -66,10 +66,9 @@ class FlightRecorder:
         self._slowest: list[tuple[float, int, Flight]] = []  # a heap, the least slow one first
         self._before: list[tuple[float, int, Flight]] = []
         self._numbers = count()  # of two that took equally long, the heap compares these
-        self._ends_s = -math.inf  # of the window, on the clock of ``arrived_s``
-        # What a request must take to be of interest: nothing while there is room, for ever where
-        # none is kept.
-        self._least_s = -math.inf if policy.slowest else math.inf
+        # Of the window, on the clock of ``arrived_s``; and what a request must take to be of
+        # interest: nothing while there is room. Where none is kept, nothing ever is.
+        self._ends_s = self._least_s = -math.inf if policy.slowest else math.inf
 
     def end(
         self, record: RequestRecord, route: str, method: str, status: int, elapsed_s: float
@@ -99,7 +98,7 @@ class FlightRecorder:
         self, record: RequestRecord, route: str, method: str, status: int, elapsed_s: float
     ) -> None:
         policy = self._policy
-        if record.timing is None or not policy.slowest:
+        if record.timing is None:
             return  # nothing was classified: a page, or an order that waits on purpose
         if record.arrived_s >= self._ends_s:
             # The window before counts only if it was the one right before this.
