@@ -11,7 +11,7 @@ from starlette.requests import Request
 from app.access.caller import Scope
 from app.api.access import guard
 from app.api.entries import in_ms
-from app.api.flight_recorder import Flight, FlightRecorder
+from app.api.flight_recorder import FlightRecorder, RecordedRequest
 from app.api.openapi import ACCESS_CODES, answer_headers, needs_key, operation_id, problems
 from app.schemas.debug import DebugRequestsResponse, RequestEntry
 
@@ -46,7 +46,7 @@ async def show_requests(request: Request) -> DebugRequestsResponse:
     )
 
 
-def _entry(flight: Flight) -> RequestEntry:
+def _entry(flight: RecordedRequest) -> RequestEntry:
     record = flight.record
     decode_ms, queue_ms, execute_ms, companions = _stages(flight)
     known_ms = sum(stage for stage in (decode_ms, queue_ms, execute_ms) if stage is not None)
@@ -71,7 +71,7 @@ def _entry(flight: Flight) -> RequestEntry:
     )
 
 
-def _stages(flight: Flight) -> tuple[float | None, float | None, float | None, int | None]:
+def _stages(flight: RecordedRequest) -> tuple[float | None, float | None, float | None, int | None]:
     """Return decode, queue and execution, ms, and the companions, as far as they are known."""
     timing, progress = flight.record.timing, flight.record.progress
     if timing is not None:

@@ -19,7 +19,7 @@ _REFUSED = 429
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
+class RecordedRequest:
     """One request that was kept.
 
     Attributes:
@@ -61,10 +61,12 @@ class FlightRecorder:
         """
         self._policy = policy
         self._wall_clock = wall_clock
-        self._failed: deque[Flight] = deque(maxlen=policy.failed)
-        self._rejected: deque[Flight] = deque(maxlen=policy.failed)
-        self._slowest: list[tuple[float, int, Flight]] = []  # a heap, the least slow one first
-        self._before: list[tuple[float, int, Flight]] = []
+        self._failed: deque[RecordedRequest] = deque(maxlen=policy.failed)
+        self._rejected: deque[RecordedRequest] = deque(maxlen=policy.failed)
+        self._slowest: list[
+            tuple[float, int, RecordedRequest]
+        ] = []  # a heap, the least slow one first
+        self._before: list[tuple[float, int, RecordedRequest]] = []
         self._numbers = count()  # of two that took equally long, the heap compares these
         # Of the window, on the clock of ``arrived_s``; and what a request must take to be of
         # interest: nothing while there is room. Where none is kept, nothing ever is.
@@ -91,8 +93,8 @@ class FlightRecorder:
 
     def _flight(
         self, record: RequestRecord, route: str, method: str, status: int, elapsed_s: float
-    ) -> Flight:
-        return Flight(record, route, method, status, elapsed_s, self._wall_clock())
+    ) -> RecordedRequest:
+        return RecordedRequest(record, route, method, status, elapsed_s, self._wall_clock())
 
     def _keep_if_slow(
         self, record: RequestRecord, route: str, method: str, status: int, elapsed_s: float
@@ -123,7 +125,7 @@ class FlightRecorder:
         """Seconds of a window; ``slowest`` goes back one to two of them."""
         return self._policy.window_s
 
-    def slowest(self, now_s: float) -> list[Flight]:
+    def slowest(self, now_s: float) -> list[RecordedRequest]:
         """Return the slowest classifications, slowest first.
 
         Args:
@@ -131,14 +133,14 @@ class FlightRecorder:
                 out.
         """
         least_s = now_s - 2 * self._policy.window_s
-        entries: Iterable[tuple[float, int, Flight]] = [*self._slowest, *self._before]
+        entries: Iterable[tuple[float, int, RecordedRequest]] = [*self._slowest, *self._before]
         recent = (flight for _, _, flight in entries if flight.record.arrived_s >= least_s)
         return heapq.nlargest(self._policy.slowest, recent, key=attrgetter("elapsed_s"))
 
-    def failed(self) -> list[Flight]:
+    def failed(self) -> list[RecordedRequest]:
         """Return the last failed requests, the last one first."""
         return sorted(self._all_failed(), key=attrgetter("ended_at_s"), reverse=True)
 
-    def _all_failed(self) -> Iterator[Flight]:
+    def _all_failed(self) -> Iterator[RecordedRequest]:
         yield from self._failed
         yield from self._rejected
