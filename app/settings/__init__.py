@@ -2,10 +2,10 @@
 
 ``names``
     What settings are called where they come from.
+``trust``
+    Those of signatures and of the flight recorder; part of ``Settings``.
 ``settings``
     Each setting with its default, unit and effect, the checks across them, and their policies.
-``key_files``
-    The files of keys that they name.
 ``source``
     From environment, ``.env`` and flags to settings, or to what is wrong.
 """

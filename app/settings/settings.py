@@ -9,28 +9,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from app.access.key_ring import KeyRing
-from app.artifacts.trust import TrustPolicy
 from app.batching.policy import BatchPolicy
 from app.drift.policy import DriftPolicy
+from app.errors import KeysFileError
 from app.imaging.decoder import ImagingPolicy
-from app.inference.policy import RecorderPolicy, RequestPolicy, ReusePolicy
+from app.inference.policy import RequestPolicy, ReusePolicy
 from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.runtime.policy import EnginePolicy, parse_devices
-from app.settings.key_files import read_key_ring, read_trust_policy
-from app.settings.names import ENV_FILE, ENV_PREFIX, GUARDS
+from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
+from app.settings.trust import TrustSettings
 from app.watching import WatchPolicy
 
 CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
-CommaSeparatedPaths = Annotated[tuple[Path, ...], NoDecode]
 
 
-class Settings(BaseSettings):
+class Settings(TrustSettings):
     """Settings of one service process; environment, ``.env`` and flags, in rising order."""
 
     model_config = SettingsConfigDict(
@@ -213,12 +212,6 @@ class Settings(BaseSettings):
         "key with the scope of what they ask. Unset: anybody may classify and read the metrics, "
         "and only requests from this machine itself administrate.",
     )
-    trusted_keys: CommaSeparatedPaths = Field(
-        (),
-        description="Public keys, or folders of *.pub, comma-separated: with them, only versions "
-        "are loaded that one of the keys has signed (`keraserve-train sign`). Read at the start. "
-        "Unset: whoever can write into the store decides what is served.",
-    )
     drift_window: int = Field(
         1000,
         ge=0,
@@ -226,20 +219,6 @@ class Settings(BaseSettings):
         description="Last images of each version that the drift metrics are about; 0: off, else "
         "at least 200, and five for each class for an index over the classes. Raised: smaller "
         "changes show, later.",
-    )
-    debug_failed_requests: int = Field(
-        50,
-        ge=0,
-        le=10_000,
-        description="Last failed requests that /v1/debug/requests shows: so many of the server's "
-        "fault (5xx), and as many of their callers'. Refusals (429) are not among them.",
-    )
-    debug_slowest_requests: int = Field(
-        50,
-        ge=0,
-        le=10_000,
-        description="Slowest classifications of the last five to ten minutes that "
-        "/v1/debug/requests shows.",
     )
     cors_origins: CommaSeparatedStrings = Field(
         (),
@@ -253,18 +232,18 @@ class Settings(BaseSettings):
         None, description="One line per event. Unset: text on a terminal, else json."
     )
 
-    @field_validator("allowed_batch_sizes", "cors_origins", "trusted_keys", mode="before")
+    @field_validator("allowed_batch_sizes", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator(*GUARDS, mode="before")
+    @field_validator("api_keys_file", mode="before")
     @classmethod
-    def _refuse_nothing(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, str) and not value.strip(", "):
-            raise ValueError(GUARDS[info.field_name or ""])
+    def _refuse_nothing(cls, value: Any) -> Any:
+        if value == "":
+            raise ValueError(NO_FILE)
         return value
 
     @field_validator(
@@ -323,10 +302,6 @@ class Settings(BaseSettings):
             sticky_header=self.sticky_header.lower().encode("ascii"),
         )
 
-    def recorder_policy(self) -> RecorderPolicy:
-        """Which requests are remembered one by one."""
-        return RecorderPolicy(self.debug_failed_requests, self.debug_slowest_requests)
-
     def reuse_policy(self) -> ReusePolicy:
         """What is not computed again."""
         return ReusePolicy(coalesces=self.coalesce, cache_bytes=self.cache_bytes)
@@ -362,16 +337,12 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: There is no such file, or it cannot be used.
         """
-        watch_policy = WatchPolicy("events", self.store_poll_interval_s)
-        return read_key_ring(self.api_keys_file, watch_policy)
-
-    def trust_policy(self) -> TrustPolicy:
-        """Whose versions are loaded.
-
-        Raises:
-            SettingsError: A key cannot be used.
-        """
-        return read_trust_policy(self.trusted_keys)
+        if self.api_keys_file is None:
+            return None
+        try:
+            return KeyRing(self.api_keys_file, WatchPolicy("events", self.store_poll_interval_s))
+        except KeysFileError as error:
+            raise SettingsError(f"{error} ({ENV_PREFIX}API_KEYS_FILE)") from error
 
     def drift_policy(self) -> DriftPolicy:
         """How much of what was served is remembered."""
