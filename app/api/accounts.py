@@ -53,7 +53,7 @@ class RequestAccounts:
         # Looking up the children of a metric by labels costs more than counting. Closed sets:
         # routes, methods and codes.
         self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._durations: dict[str, Histogram] = {}
+        self._durations: dict[str, tuple[Histogram, Histogram]] = {}  # of all, of those that failed
         self._refusal_log = RefusalLog()
 
     def begin(self) -> None:
@@ -77,10 +77,12 @@ class RequestAccounts:
             counter = self._metrics.requests.labels(route, method, str(code))
             self._counters[route, method, code] = counter
         counter.inc()
-        duration = self._durations.get(route)
-        if duration is None:
-            duration = self._durations[route] = self._metrics.request_duration.labels(route)
-        duration.observe(elapsed_s)
+        durations = self._durations.get(route)
+        if durations is None:
+            durations = self._durations[route] = self._durations_of(route)
+        durations[0].observe(elapsed_s)
+        if code >= 400:
+            durations[1].observe(elapsed_s)
         if route not in _UNRECORDED:
             self._recorder.end(record, route, method, code, elapsed_s)
         if record.error_code == REFUSED_CODE:
@@ -88,6 +90,11 @@ class RequestAccounts:
         level = _level(route, code)
         if logger.isEnabledFor(level) and not self._refusal_log.takes(record, route):
             log_event(logger, level, "request", _fields(record, route, method, code, elapsed_s))
+
+    def _durations_of(self, route: str) -> tuple[Histogram, Histogram]:
+        # Both from the first request on: in PromQL, less what is not there is nothing.
+        metrics = self._metrics
+        return metrics.request_duration.labels(route), metrics.failed_request_duration.labels(route)
 
     def flush(self) -> None:
         """Log what is left to be logged; there are no more requests."""

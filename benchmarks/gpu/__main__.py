@@ -267,10 +267,10 @@ def measure_small(run: Run, options: argparse.Namespace, work: Path) -> None:
     later_s = options.limit_s if "resnet50" in options.networks else 0.0
     small = Network(
         newest(ROOT / "models" / "cifar10"),
-        tuple(size for size in SMALL_SIZES if size <= options.largest),
-        tuple(size for size in SERVED_SIZES if size <= options.largest),
+        options.sizes or SMALL_SIZES,
+        options.sizes or SERVED_SIZES,
         reserve_s=later_s * 0.45 + _SERVING_S,
-        step=2,
+        step=1 if options.sizes else 2,
     )
     measure_alone(run, small, options.rounds)
     small.reserve_s = later_s * 0.45 + _STOPPING_S
@@ -282,8 +282,8 @@ def measure_large(run: Run, options: argparse.Namespace, work: Path) -> None:
     run.tell("publishing a ResNet-50")
     large = Network(
         publish_large_network(work / "models"),
-        tuple(size for size in LARGE_SIZES if size <= options.largest),
-        tuple(size for size in LARGE_SIZES if size <= options.largest),
+        options.sizes or LARGE_SIZES,
+        options.sizes or LARGE_SIZES,
         reserve_s=_SERVING_S,
     )
     measure_alone(run, large, options.rounds)
@@ -297,14 +297,15 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="when to be done")
     parser.add_argument("--networks", default="cifar10,resnet50", help="one of them, or both")
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
-    parser.add_argument("--largest", type=int, default=SMALL_SIZES[-1], help="batch, images")
     parser.add_argument(
-        "--clients",
-        type=lambda text: tuple(int(part) for part in text.split(",")),
-        default=CLIENTS,
-        help="of each closed loop",
+        "--sizes", type=_numbers, default=(), help="of batches, e.g. 1,32,256, instead of all"
     )
+    parser.add_argument("--clients", type=_numbers, default=CLIENTS, help="of each closed loop")
     return parser.parse_args()
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def main() -> int:

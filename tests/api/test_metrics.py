@@ -64,6 +64,12 @@ async def test_requests_are_counted_by_route_method_and_code(world: World) -> No
     for (route, method, code), count in expected.items():
         assert world.count("requests_total", route=route, method=method, code=code) == count
     assert world.count("request_duration_seconds_count", route="/v1/classify") == 3
+    # Less those that failed, a histogram is of those that were answered, also where none failed.
+    failed = "failed_request_duration_seconds_count"
+    assert world.count(failed, route="/v1/classify") == 2
+    registry = world.lifecycle.metrics.registry
+    batch = {"route": "/v1/classify/batch"}
+    assert registry.get_sample_value(f"keraserve_{failed}", batch) == 0
 
 
 async def test_paths_and_methods_of_strangers_make_no_new_series(world: World) -> None:

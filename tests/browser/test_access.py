@@ -135,3 +135,41 @@ def test_key_that_no_request_can_carry_is_not_taken(open_page: OpenPage, guarded
     give(playground, f" {guarded.keys[Scope.INFER]} ")  # spaces come with copying
     expect(playground.model).to_be_enabled()
     expect(key_form(playground)).to_be_hidden()
+
+
+def test_key_can_be_exchanged_for_one_that_may_more(open_page: OpenPage, guarded: Guarded) -> None:
+    playground = open_page(guarded.server.url, is_waited_for=False)
+    change = playground.page.get_by_role("button", name="Key", exact=True)
+    expect(change).to_be_hidden()  # there is none yet
+    give(playground, guarded.keys[Scope.INFER])
+    playground.choose(Upload())
+    expect(playground.bars).to_have_count(3)
+
+    another = playground.live.get_by_role("button", name="Use another key")
+    another.press("Enter")
+    form, field = key_form(playground), playground.page.get_by_label("API key")
+    expect(field).to_be_focused()
+    playground.assert_accessible()
+    form.get_by_role("button", name="Leave it as it is").press("Enter")
+    expect(form).to_be_hidden()
+    expect(another).to_be_focused()
+
+    another.press("Enter")
+    field.fill(guarded.keys[Scope.ADMIN])
+    field.press("Enter")
+    expect(playground.live.locator(".chart").first).to_be_visible()
+    expect(playground.live).not_to_contain_text("scope metrics")
+    expect(form).to_be_hidden()
+    expect(playground.bars).to_have_count(3)
+
+
+def test_key_can_be_given_back(open_page: OpenPage, guarded: Guarded) -> None:
+    playground = open_page(guarded.server.url, is_waited_for=False)
+    give(playground, guarded.keys[Scope.ADMIN])
+    expect(playground.model).to_be_enabled()
+    change = playground.page.get_by_role("button", name="Key", exact=True)
+    change.click()
+    key_form(playground).get_by_role("button", name="Forget the key").click()
+    expect(key_form(playground)).to_contain_text("The request carries no API key.")
+    expect(change).to_be_hidden()
+    assert playground.page.evaluate("sessionStorage.length") == 0

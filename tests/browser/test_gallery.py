@@ -92,6 +92,40 @@ def test_whole_page_of_samples_is_classified(open_page: OpenPage, gallery: LiveS
     expect(playground.samples.locator(".tile.wrong")).to_have_count(32)
 
 
+def test_answer_is_in_sight_on_a_phone_too(open_page: OpenPage, gallery: LiveServer) -> None:
+    playground = open_page(gallery.url, viewport={"width": 360, "height": 740})
+    shown = playground.samples.get_by_role("group", name="The sample that was clicked")
+    for index in (20, 40):
+        tiles(playground).nth(index).press("Enter")
+        expect(shown.locator("figcaption")).to_contain_text(f"Sample {index}")
+        expect(shown.locator(".bars li")).to_have_count(3)
+        expect(shown.locator("figcaption")).to_be_in_viewport(ratio=1)
+        expect(shown.locator(".bars")).to_be_in_viewport(ratio=1)
+
+
+def test_click_on_a_sample_does_not_end_the_run_over_the_page(
+    open_page: OpenPage, gallery: LiveServer
+) -> None:
+    playground = open_page(gallery.url)
+    puppet = gallery.puppets["cifar10:1"]
+    expect(tiles(playground)).to_have_count(48)
+    before = len(puppet.executed)
+    puppet.hold()
+    all_of_them = playground.samples.get_by_role("button", name="Classify these")
+    all_of_them.click()
+    puppet.wait_began(before + 1)
+    # One that is under way already, and one that has not had its turn: nor ends a click another.
+    for index in (0, 40):
+        tiles(playground).nth(index).click()
+        expect(all_of_them).to_be_disabled()
+    puppet.let_go()
+    expect(playground.samples.locator(".verdict")).to_contain_text("it really is: dog")
+    expect(playground.samples.locator(".tile.right")).to_have_count(16)
+    expect(playground.samples.locator(".tile.wrong")).to_have_count(32)
+    expect(playground.samples.locator("#samples-count")).to_have_text("16 of 48 right (33.3 %)")
+    expect(all_of_them).to_be_enabled()
+
+
 def test_one_class_alone_can_be_looked_at(open_page: OpenPage, gallery: LiveServer) -> None:
     playground = open_page(gallery.url)
     playground.samples.get_by_role("combobox", name="Class").select_option("frog")

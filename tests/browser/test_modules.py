@@ -76,6 +76,14 @@ def test_increase_is_what_came_between_and_null_after_a_restart(playground: Play
     assert playground.call("prometheus.js", increase, after, before) is None
 
 
+def test_part_is_taken_off_the_whole_and_never_more_than_that(playground: Playground) -> None:
+    without = "module.without(given[0], given[1])"
+    whole = [[1, 4], [2, 9]]
+    assert playground.call("prometheus.js", without, whole, [[1, 3], [2, 3]]) == [[1, 1], [2, 6]]
+    assert playground.call("prometheus.js", without, whole, []) == whole
+    assert playground.call("prometheus.js", without, whole, [[1, 5], [2, 9]]) == [[1, 0], [2, 0]]
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [

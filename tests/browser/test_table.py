@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 
 from tests.api.live_server import LiveServer, listening
@@ -154,6 +155,31 @@ def test_pictures_without_room_are_sent_again_when_the_server_says(
         for _ in range(4):  # as long as the page ever waits, each time
             playground.page.clock.run_for(30_000)
         expect(count).to_have_text("8 of 8 pictures classified")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_many_rows_leave_the_rest_within_reach_and_each_shows_its_answer(
+    open_page: OpenPage, server: LiveServer, width: int
+) -> None:
+    playground = open_page(server.url, viewport={"width": width, "height": 740})
+    playground.drop(*uploads(60))
+    expect(playground.many.locator("#many-count")).to_have_text("60 of 60 pictures classified")
+    region = playground.many.get_by_role("region", name="Table of your pictures")
+    box = region.bounding_box()
+    assert box is not None
+    assert box["height"] <= 0.75 * 740
+    playground.assert_fits_its_width()
+    playground.assert_accessible()
+    # By keyboard, down to the last row; the head stays in sight.
+    region.focus()
+    playground.page.keyboard.press("End")
+    last = playground.many.get_by_role("button", name="59.png")
+    expect(last).to_be_in_viewport()
+    expect(playground.many.get_by_role("columnheader", name="File")).to_be_in_viewport()
+    last.press("Enter")
+    expect(playground.answer.locator("figcaption")).to_contain_text("59.png")
+    expect(playground.answer.locator("figcaption")).to_be_in_viewport()
+    expect(last).to_be_focused()
 
 
 def test_numbers_in_names_sort_as_numbers(playground: Playground) -> None:

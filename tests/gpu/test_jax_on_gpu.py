@@ -128,6 +128,7 @@ async def answers(servable: Servable, images: list[np.ndarray]) -> np.ndarray:
     return np.stack([result.scores for result in results])
 
 
+@pytest.mark.timeout(60)  # seen not to come back within 100 s on an H200: show where it is then
 def test_too_little_memory_has_an_error_of_its_own_and_is_survived() -> None:
     gpu = find_devices(("gpu:0",))[0]
     # 640 GB: more than any GPU has, and no more numbers than a kernel can be started for.

@@ -51,7 +51,10 @@ export class Gallery {
   async classify(picture) {
     this._result.show(picture);
     byId("sample").scrollIntoView({ block: "nearest" });
-    await this._runs.run([picture], this._parameters());
+    // A run of its own: neither the one over the page nor another click ends with it.
+    const runs = new Runs((each) => this._update(each));
+    this._stop.signal.addEventListener("abort", () => runs.stop(), { once: true });
+    await runs.run([picture], this._parameters());
     this._count();
   }
 
@@ -161,10 +164,10 @@ export class Gallery {
 
   async _classifyAll() {
     byId("samples-all").disabled = true;
-    await this._runs.run(this._pictures, this._parameters());
+    const isWhole = await this._runs.run(this._pictures, this._parameters());
     byId("samples-all").disabled = false;
     this._count();
-    announce(byId("samples-count").textContent);
+    if (isWhole) announce(byId("samples-count").textContent);
   }
 
   _update(picture) {
@@ -197,7 +200,8 @@ function describe(tile, picture) {
     const best = answer.predictions[0].label;
     const { label: actual } = answer.actual;
     tile.classList.add(answer.correct ? "right" : "wrong");
-    said.textContent = answer.correct ? "✓ right" : `✗ says ${best}`;
+    if (answer.correct) said.textContent = "✓ right";
+    else said.replaceChildren("✗ says ", el("span", { class: "class", text: best }));
     tile.setAttribute("aria-label", answer.correct
       ? `Sample ${index}, ${actual}: right`
       : `Sample ${index}, actual ${actual}, predicted ${best}: wrong`);

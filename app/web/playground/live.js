@@ -1,12 +1,13 @@
 // What the server does now, for all its callers: drawn from /metrics while the page is looked at.
 
-import { LostError, ask } from "./api.js";
+import { wantKey } from "./access.js";
+import { LostError, ask, hasKey } from "./api.js";
 import { Chart } from "./chart.js";
 import { showReadiness } from "./connection.js";
 import { byId, el } from "./dom.js";
 import { duration, rate } from "./format.js";
 import { problemCard } from "./problem.js";
-import { buckets, increase, parse, quantile, total } from "./prometheus.js";
+import { buckets, increase, parse, quantile, total, without } from "./prometheus.js";
 
 const EVERY_MS = 2000;
 const SPAN_S = 300;
@@ -71,7 +72,9 @@ export class Live {
     } catch (error) {
       if (error instanceof LostError || round !== this._round) return false;
       this._isAllowed = ![401, 403].includes(error.problem?.status);
-      byId("live-note").replaceChildren(problemCard(error, { isCalm: true }));
+      const retry = hasKey() ? "Use another key" : "Give a key";
+      const card = { isCalm: true, onRetry: this._isAllowed ? null : wantKey, retry };
+      byId("live-note").replaceChildren(problemCard(error, card));
       byId("live-charts").hidden = !this._isAllowed;
       return true;
     }
@@ -133,6 +136,7 @@ function reading(text) {
     batchSum: total(series, "keraserve_batch_size_sum"),
     batchCount: total(series, "keraserve_batch_size_count"),
     durations: buckets(series, "keraserve_request_duration_seconds", isClassification),
+    failures: buckets(series, "keraserve_failed_request_duration_seconds", isClassification),
     states,
   };
 }
@@ -142,7 +146,10 @@ function point(readings, now) {
   const before = readings.at(-2);
   const first = readings[0];
   const batches = now.batchCount - first.batchCount;
-  const counts = increase(first.durations, now.durations);
+  const all = increase(first.durations, now.durations);
+  const failed = increase(first.failures, now.failures);
+  // Refusals come at once: with them, a server that refuses most would look fast.
+  const counts = all && failed && without(all, failed);
   const figures = [
     [before ? (now.images - before.images) / (now.atS - before.atS) : null],
     counts ? [quantile(0.5, counts), quantile(0.99, counts)] : [null, null],

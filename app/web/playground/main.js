@@ -6,70 +6,48 @@ import { Chooser } from "./chooser.js";
 import { watchConnection } from "./connection.js";
 import { byId } from "./dom.js";
 import { Gallery } from "./gallery.js";
+import { Given } from "./given.js";
 import { watchIntake } from "./intake.js";
 import { Live } from "./live.js";
 import { watchRequests } from "./requests.js";
 import { Result } from "./result.js";
-import { Picture, Runs } from "./runs.js";
 import { Table } from "./table.js";
 
-let pictures = []; // what was given last
-
-const result = new Result("answer", retry);
-const table = new Table(show, stop, () => classify(pictures.filter(isLeft)));
-const runs = new Runs((picture) => {
+const result = new Result("answer", (picture) => given.retry(picture));
+const table = new Table(look, () => given.stop(), () => given.goOn());
+const given = new Given(table, () => chooser.query, (picture) => {
   table.update(picture);
   if (result.picture === picture) result.show(picture);
 });
 const gallery = new Gallery(() => chooser.query);
 const chooser = new Chooser(({ isShownOnly, isSilent }) => {
   if (!isShownOnly) gallery.choose(chooser.model, chooser.classes);
-  if (!isSilent) classifyAgain();
+  if (!isSilent) given.again();
 });
 const live = new Live(() => chooser.load());
 
 function take(files) {
-  runs.stop();
-  for (const picture of pictures) picture.release();
-  pictures = files.map((file) => new Picture(file));
-  table.show(pictures.length > 1 ? pictures : []);
-  show(pictures[0]);
-  // On a phone the answer is below what was touched.
-  byId("answer").scrollIntoView({ block: "nearest" });
-  return classify(pictures);
+  look(given.take(files));
 }
 
-function show(picture) {
+function look(picture) {
   result.show(picture);
   table.mark(picture);
-}
-
-function stop() {
-  runs.stop();
-  for (const picture of pictures) table.update(picture);
-  table.finish({ isStopped: true });
-}
-
-async function classify(wanted) {
-  table.begin();
-  const isWhole = await runs.run(wanted, chooser.query);
-  if (isWhole) table.finish();
-}
-
-const isLeft = ({ state }) => state === "waiting" || state === "running";
-
-function retry(picture) {
-  classify(pictures.filter((each) => each === picture || isLeft(each)));
-}
-
-// Another model or version was chosen, or the server is back: what is shown is asked again.
-function classifyAgain() {
-  if (pictures.length) classify(pictures);
+  // On a phone it is below what was touched, and always above the table.
+  byId("answer").scrollIntoView({ block: "nearest" });
 }
 
 async function begin() {
   await chooser.load();
   live.begin();
+}
+
+// There is another key, or the server is back.
+async function beginAgain() {
+  await chooser.load();
+  gallery.reload();
+  live.begin();
+  given.resume();
 }
 
 watchAppearance();
@@ -78,18 +56,6 @@ watchIntake(take, (file, model) => {
   chooser.choose(model);
   take([file]);
 });
-watchAccess(async () => {
-  await chooser.load();
-  gallery.reload();
-  live.begin();
-  if (pictures.some(({ state }) => state === "failed")) classifyAgain();
-});
-watchConnection(async () => {
-  await chooser.load();
-  gallery.reload();
-  live.begin();
-  if (!pictures.some((picture) => picture.isLost)) return;
-  // With those that have not had their turn: a new run ends the one before.
-  classify(pictures.filter((picture) => picture.isLost || isLeft(picture)));
-});
+watchAccess(beginAgain);
+watchConnection(beginAgain);
 begin();

@@ -60,6 +60,12 @@ export function increase(before, after) {
   return grown.some(([, value]) => value < 0) ? null : grown;
 }
 
+/** What came to a histogram and not to a part of it, which may have been read a little later. */
+export function without(counts, part) {
+  const less = new Map(part);
+  return counts.map(([bound, value]) => [bound, Math.max(0, value - (less.get(bound) ?? 0))]);
+}
+
 /**
  * A quantile of a histogram, as `histogram_quantile` of Prometheus: linear within its bucket.
  * @returns {number|null} null where nothing was counted

@@ -28,7 +28,11 @@ export class Result {
     this.picture = picture;
     this._home.setAttribute("aria-busy", String(picture.state === "running"));
     // The answer before stays, dimmed, until this one is there: it is a matter of milliseconds.
-    if (isPending(picture) && !isOther) return;
+    if (isPending(picture) && !isOther) {
+      const waiting = this._home.querySelector(".waiting");
+      if (waiting) waiting.textContent = pending(picture);
+      return;
+    }
     this._home.replaceChildren(this._figure(picture), this._outcome(picture));
     if (!isPending(picture)) announce(spoken(picture));
   }
@@ -56,7 +60,7 @@ export class Result {
       const retry = () => this._onRetry(picture);
       return el("div", { class: "outcome" }, problemCard(picture.error, { onRetry: retry }));
     }
-    if (!picture.answer) return el("p", { class: "outcome waiting quiet", text: "Asking …" });
+    if (!picture.answer) return el("p", { class: "outcome waiting quiet", text: pending(picture) });
     const { answer } = picture;
     return el("div", { class: "outcome" },
       verdict(answer),
@@ -97,6 +101,7 @@ export class Result {
 }
 
 const isPending = ({ state }) => state === "waiting" || state === "running";
+const pending = ({ state }) => (state === "running" ? "Asking …" : "Waiting");
 
 function facts({ file, answer }) {
   const size = file ? bytes(file.size) : "";

@@ -40,8 +40,9 @@ export class Picture {
     return this.file?.type.startsWith("image/") ? this.file.type : "application/octet-stream";
   }
 
-  get isLost() {
-    return this.error instanceof LostError;
+  /** Whether it failed before anybody looked at it: for want of a connection, or of a key. */
+  get isUnasked() {
+    return this.error instanceof LostError || [401, 403].includes(this.error?.problem?.status);
   }
 
   /** Ask the server about it; it is `done` or `failed` afterwards, or `waiting` if stopped. */
@@ -89,7 +90,8 @@ export class Runs {
     this._stop = new AbortController();
     const { signal } = this._stop;
     const waiting = [...pictures];
-    for (const picture of waiting) picture.state = "waiting";
+    // What was said before is not what is asked for now.
+    for (const picture of waiting) Object.assign(picture, { state: "waiting", answer: null, error: null });
     const isMany = waiting.length > 1;
     // Many pictures of one person let those of others go before.
     const sent = isMany ? { ...query, priority: "bulk" } : query;

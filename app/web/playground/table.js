@@ -143,6 +143,7 @@ export class Table {
     const failed = this._pictures.filter(({ state }) => state === "failed").length;
     const parts = [`${done} of ${plural(all, "picture")} classified`];
     if (failed) parts.push(`${failed} failed`);
+    if (this._isStopped && done + failed < all) parts.push("stopped");
     byId("many-count").textContent = parts.join(", ");
     const progress = byId("many-progress");
     progress.max = Math.max(1, all);
