@@ -79,6 +79,7 @@ def test_who_may_not_see_them_is_told_why_and_asked_for_nothing(
     store, path = tmp_path / "store", tmp_path / "keys.json"
     store.mkdir()
     key = create_key(path, "photo-app", [Scope.INFER])
+    admin = create_key(path, "ops", [Scope.ADMIN])
     with listening(store, api_keys_file=path) as server:
         playground = open_page(server.url, is_waited_for=False)
         playground.page.get_by_label("API key").fill(key)
@@ -87,6 +88,13 @@ def test_who_may_not_see_them_is_told_why_and_asked_for_nothing(
         look(playground)
         expect(shown(playground)).to_contain_text("this takes one with the scope admin")
         expect(playground.page.locator("#key-form")).to_be_hidden()
+        shown(playground).get_by_role("button", name="Use another key").click()
+        field = playground.page.get_by_label("API key")
+        field.fill(admin)
+        playground.page.get_by_role("button", name="Use this key").click()
+        expect(playground.page.locator("#key-form")).to_be_hidden()
+        playground.live.get_by_role("button", name="Look again").click()
+        expect(shown(playground)).to_contain_text("Slowest")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

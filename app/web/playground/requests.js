@@ -1,6 +1,7 @@
 // Why was this slow? The slowest and the last failed requests, asked for when somebody looks.
 
-import { askJson } from "./api.js";
+import { wantKey } from "./access.js";
+import { askJson, hasKey } from "./api.js";
 import { byId, el } from "./dom.js";
 import { count, duration, plural } from "./format.js";
 import { problemCard } from "./problem.js";
@@ -22,7 +23,11 @@ async function load() {
   try {
     parts = lists(await askJson("v1/debug/requests", { isQuiet: true }));
   } catch (error) {
-    parts = [problemCard(error, { isCalm: true })];
+    // Without a key in use, one may be of no help: this machine itself needs none.
+    const isDenied = hasKey() && [401, 403].includes(error.problem?.status);
+    const onRetry = isDenied ? wantKey : load;
+    const retry = isDenied ? "Use another key" : "Try again";
+    parts = [problemCard(error, { isCalm: true, onRetry, retry })];
   }
   shown.replaceChildren(...parts);
   shown.removeAttribute("aria-busy");
