@@ -8,6 +8,7 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
     │   ├── UnauthenticatedError       401 unauthenticated
     │   ├── ForbiddenError             403 forbidden
     │   ├── ServableNotFoundError      404 model_not_found / version_not_found / label_not_found
+    │   ├── RouteNotServedError        404 not_found
     │   ├── SamplesUnavailableError    404 samples_unavailable
     │   ├── SampleNotFoundError        404 sample_not_found
     │   ├── UploadTooLargeError        413 upload_too_large
@@ -21,6 +22,7 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
         ├── QueueFullError             429 queue_full
         │   ├── TooLateError           (it would be answered after its deadline)
         │   └── DecodeQueueFullError   (of no version: the whole service is too busy)
+        ├── RateLimitedError           429 rate_limited
         ├── DeadlineExceededError      504 deadline_exceeded
         ├── ServableNotReadyError      503 not_ready
         ├── BatcherStoppedError        503 draining
@@ -29,7 +31,8 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
         │   └── OutOfDeviceMemoryError (the batcher halves its batches; 500 for a lone image)
         ├── ArtifactError              (a version on disk that must not be served)
         ├── KeysFileError              (a file of API keys that cannot be used)
-        └── SigningKeyError            (a file of a signing key that cannot be used)
+        ├── SigningKeyError            (a file of a signing key that cannot be used)
+        └── CertificateError           (a certificate or its key that cannot be used)
 """
 
 from __future__ import annotations
@@ -98,6 +101,12 @@ class ServableNotFoundError(ClientFaultError):
         """Keep which of the three parts was not found."""
         super().__init__(message)
         self.code = code
+
+
+class RouteNotServedError(ClientFaultError):
+    """The route is there, and not answered at this port."""
+
+    code = "not_found"
 
 
 class SamplesUnavailableError(ClientFaultError):
@@ -181,6 +190,23 @@ class DecodeQueueFullError(QueueFullError):
     """Too many images of all versions wait for being decoded."""
 
 
+class RateLimitedError(ServerFaultError):
+    """The caller asks more often, or for more at one time, than each of them may.
+
+    Attributes:
+        limit: ``rate`` or ``concurrency``.
+        retry_after_s: When the next request is taken, as far as is known.
+    """
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, limit: str, retry_after_s: float) -> None:
+        """Keep the wait for the ``Retry-After`` header."""
+        super().__init__(message)
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
 class DeadlineExceededError(ServerFaultError):
     """The request's deadline passed before its answer was there."""
 
@@ -229,5 +255,11 @@ class KeysFileError(ServerFaultError):
 
 class SigningKeyError(ServerFaultError):
     """A file of a key that signs versions, or proves signatures, cannot be used."""
+
+    code = "internal"
+
+
+class CertificateError(ServerFaultError):
+    """The certificate of TLS or its private key cannot be read, or do not go together."""
 
     code = "internal"

@@ -45,6 +45,10 @@ class Lifecycle:
     Start: versions load in a task of their own, so that liveness, readiness and metrics answer
     meanwhile. Drain: ``begin_drain`` turns readiness off, ``refuse`` ends admission; ``stop``
     lets every batcher finish what it accepted.
+
+    Attributes:
+        admin_port: The port that administration and metrics are answered at, once it is known;
+            None where that is any.
     """
 
     def __init__(
@@ -56,6 +60,9 @@ class Lifecycle:
     ) -> None:
         """Build everything; nothing runs before ``start``."""
         self.key_ring = settings.key_ring()
+        self.limits = settings.access_limits()
+        self.proxies = settings.proxies()
+        self.admin_port = settings.admin_port
         self.request_policy = settings.request_policy()
         self.recorder_policy = settings.recorder_policy()
         self.default_model = settings.default_model
@@ -63,7 +70,11 @@ class Lifecycle:
         self._build_serving(settings, registry, load)
         self._build_orders(settings, registry)
         self._host = settings.host
-        self._following_keys: asyncio.Task[None] | None = None
+        self.hsts_max_age_s = settings.hsts_max_age_s
+        self.certificate = settings.certificate(
+            settings.file_watch_policy(), self.metrics.certificate_changed
+        )
+        self._following: list[asyncio.Task[None]] = []
         self._stop_timeout_s = settings.shutdown_timeout_s
         self._stop_by_s: float | None = None  # on the event loop's clock
         self._cut_off_requests = 0
@@ -134,7 +145,11 @@ class Lifecycle:
         """Begin to load, and to watch the store and the keys; returns at once."""
         self._log_access()
         if self.key_ring is not None:
-            self._following_keys = asyncio.create_task(self.key_ring.follow(), name="follow-keys")
+            keys = self.key_ring.follow()
+            self._following.append(asyncio.create_task(keys, name="follow-keys"))
+        if self.certificate is not None:
+            certificate = self.certificate.follow()
+            self._following.append(asyncio.create_task(certificate, name="follow-certificate"))
         self._keeper.start()
 
     async def loaded(self) -> None:
@@ -201,9 +216,10 @@ class Lifecycle:
         self._pool.close()
         self.samples.close()
         self._loader.close()
-        if self._following_keys is not None:  # to the end: a key may be revoked while we drain
-            self._following_keys.cancel()
-            await asyncio.wait([self._following_keys], timeout=1.0)
+        if self._following:  # to the end: a key may be revoked while we drain
+            for task in self._following:
+                task.cancel()
+            await asyncio.wait(self._following, timeout=1.0)
         self.is_drained = not (self._loader.cut_off_images or self._cut_off_requests)
         fields = {
             "images_cut_off": self._loader.cut_off_images,

@@ -90,6 +90,15 @@ class Metrics:
         self.decode_duration = self._histogram(
             "decode_duration_seconds", "Bytes to pixels.", "format", buckets=SHORT_BUCKETS_S
         )
+        self.limited_requests = self._counter(
+            "limited_requests_total",
+            "Requests refused for a limit of their caller.",
+            "subject",
+            "limit",
+        )
+        self.certificate_changes = self._counter(
+            "certificate_changes_total", "Changes of the certificate's files.", "outcome"
+        )
         self.queue_size = self._gauge("queue_size", "Images waiting, all versions together.")
 
     def _define_servable_metrics(self, batch_sizes: Sequence[int]) -> None:
@@ -187,6 +196,10 @@ class Metrics:
             servable_id.name, str(servable_id.version), info.engine, info.precision, info.device,
             sha256,
         )  # fmt: skip
+
+    def certificate_changed(self, is_good: bool) -> None:
+        """Count a change of the certificate's files; called in any thread."""
+        self.certificate_changes.labels("taken" if is_good else "refused").inc()
 
     def set_waiting(self, servable_id: ServableId, waiting: int) -> None:
         """Show how many images wait for one version."""

@@ -14,7 +14,7 @@ from types import FrameType
 
 import uvicorn
 
-from app.api.protocol import gated
+from app.api.connections import connection_options
 from app.errors import ServerFaultError
 from app.imaging.quiet import quieten_pillow
 from app.lifecycle import Lifecycle
@@ -107,32 +107,39 @@ def serve(settings: Settings) -> int:
     gc.set_threshold(*_COLLECT_AFTER)
     app = create_app(settings)
     lifecycle: Lifecycle = app.state.lifecycle
-    listener = _listen(settings.host, settings.port)
+    listeners = _listen_at_all(settings, lifecycle)
     config = uvicorn.Config(
         app,
-        http=gated(app.state.gate, app.state.lane),
-        log_config=None,  # app.logging formats every line
-        access_log=False,  # app.api.middleware writes one line per request
-        server_header=False,
-        # The client stays the peer of the connection, whatever a header says of another one:
-        # what is allowed to this machine only hangs on it, and nothing else here asks for it.
-        proxy_headers=False,
+        **connection_options(app.state),
         backlog=_BACKLOG,
         # At least 1: uvicorn counts in whole seconds.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout_s)),
     )
     server = DrainingServer(config, lifecycle, settings.shutdown_grace_s)
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    logger.info("listening", extra={"url": f"http://{shown}:{port}"})
-    server.run(sockets=[listener])
+    roles = ("listening", "listening for administration")
+    for listener, role in zip(listeners, roles, strict=False):
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        scheme = "http" if lifecycle.certificate is None else "https"
+        logger.info(role, extra={"url": f"{scheme}://{shown}:{port}"})
+    server.run(sockets=listeners)
     if not lifecycle.is_drained:
         logger.error("stopped before everything was finished")
         return 1
     return 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen_at_all(settings: Settings, lifecycle: Lifecycle) -> list[socket.socket]:
+    """Listen at the port and, where there is one, at the admin port, which is told to the parts."""
+    listeners = [_listen(settings.host, settings.port, "")]
+    if settings.admin_port is not None:
+        host = settings.host if settings.admin_host is None else settings.admin_host
+        listeners.append(_listen(host, settings.admin_port, "ADMIN_"))
+        lifecycle.admin_port = listeners[-1].getsockname()[1]
+    return listeners
+
+
+def _listen(host: str, port: int, prefix: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -141,7 +148,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise AddressError(
-            f"cannot listen on {host}:{port} ({ENV_PREFIX}HOST, {ENV_PREFIX}PORT): "
+            f"cannot listen on {host}:{port} ({ENV_PREFIX}{prefix}HOST, "
+            f"{ENV_PREFIX}{prefix}PORT): "
             f"{error.strerror or error}"
         ) from error
     return listener

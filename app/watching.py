@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,6 +83,35 @@ async def folder_changes(
                 logger.warning("folder not watched, looking at intervals", extra=fields)
             await asyncio.sleep(policy.interval_s)
             yield
+
+
+async def follow_file(file: Path, reread: Callable[[], None], policy: WatchPolicy) -> None:
+    """Have a file read again whenever it may have changed, until cancelled.
+
+    Whatever goes wrong is logged once and tried again each ``interval_s``.
+
+    Args:
+        file: Watched through its folder.
+        reread: Called in a thread, one call at a time, also for what came before it is watched.
+        policy: How to watch; where the mode is off, it is read once more and that is all.
+    """
+    fault: str | None = None
+    while True:
+        try:
+            await asyncio.to_thread(reread)
+            fault = None
+            changes = folder_changes(file.parent, policy, is_deep=False)
+            async with aclosing(changes):
+                async for _ in changes:
+                    await asyncio.to_thread(reread)
+        except Exception as error:  # a fault of ours, or the system has no threads left
+            if repr(error) != fault:  # said once
+                fault = repr(error)
+                fields = {"file": file.name, "again_in_s": policy.interval_s}
+                logger.exception("following a file broke off", extra=fields)
+        else:
+            return
+        await asyncio.sleep(policy.interval_s)
 
 
 def _events(folder: Path, policy: WatchPolicy, is_deep: bool) -> AsyncIterator[object]:

@@ -29,6 +29,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
+from app.api.connections import connection_options
 from app.api.protocol import gated
 from app.artifacts.manifest import Manifest
 from app.artifacts.samples import read_samples
@@ -104,11 +105,11 @@ class Bench:
     """A group of connections to the service."""
 
     def __init__(self, app: Any, size: int) -> None:
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, proxy_headers=False
-        )
+        config = uvicorn.Config(app, **connection_options(app.state))
+        config.load()
         state = ServerState()
-        state.default_headers = [(b"date", b"Thu, 26 Nov 2026 00:00:00 GMT")]
+        date = (b"date", b"Thu, 26 Nov 2026 00:00:00 GMT")
+        state.default_headers = [date, *config.encoded_headers]
         self._left = 0
         self._all_came = asyncio.Event()
         self._wires: list[_Wire] = []
@@ -147,7 +148,9 @@ async def run(options: argparse.Namespace) -> None:
         servables.append(InstantServable(folder, manifest, policy))
         return servables[-1]
 
-    settings = Settings(model_dir=options.model_dir, models=options.model, engine="openvino")
+    settings = Settings(
+        model_dir=options.model_dir, models=options.model, engine="openvino", **limits(options)
+    )
     app = create_app(settings, load=load)
     lifecycle: Lifecycle = app.state.lifecycle
     async with app.router.lifespan_context(app):
@@ -157,6 +160,13 @@ async def run(options: argparse.Namespace) -> None:
         bench = Bench(app, options.group)
         requests = make_requests(options)
         await measure(bench, requests, options)
+
+
+def limits(options: argparse.Namespace) -> dict[str, Any]:
+    """Return settings of limits that are counted and never reached."""
+    if not options.limits:
+        return {}
+    return {"address_rate_per_s": 1e9, "address_max_concurrency": 10**6}
 
 
 def make_requests(options: argparse.Namespace) -> list[bytes]:
@@ -205,6 +215,7 @@ def main() -> None:
     parser.add_argument("--content", choices=("multipart", "raw"), default="multipart")
     parser.add_argument("--model", default="cifar10")
     parser.add_argument("--model-dir", type=Path, default=ROOT / "models")
+    parser.add_argument("--limits", action="store_true", help="of rate and concurrency, by address")
     parser.add_argument("--profile", type=int, metavar="N", help="list the N dearest functions")
     options = parser.parse_args()
     with tempfile.TemporaryFile("w") as log:  # where a file takes them, as on a server

@@ -29,7 +29,9 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),
-    frozenset({"app.artifacts", "app.access", "app.metrics", "app.logging", "app.load"}),
+    frozenset(
+        {"app.artifacts", "app.access", "app.certificate", "app.metrics", "app.logging", "app.load"}
+    ),
     frozenset(
         {"app.json_file", "app.watching", "app.charts", "app.text_table", "app.progress_bar"}
     ),

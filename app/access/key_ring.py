@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
-from contextlib import aclosing
 from pathlib import Path
 
 from app.access.caller import Caller
 from app.access.keys_file import KeyEntry, digest_of, read_keys
 from app.errors import KeysFileError
-from app.watching import WatchPolicy, folder_changes, is_mounted_alone
+from app.watching import WatchPolicy, follow_file, is_mounted_alone
 
 logger = logging.getLogger(__name__)
 
@@ -93,20 +91,4 @@ class KeyRing:
 
     async def follow(self) -> None:
         """Reread whenever the file may have changed, until cancelled."""
-        fault: str | None = None
-        while True:
-            try:
-                await asyncio.to_thread(self.reread)  # what came before it is watched
-                fault = None
-                changes = folder_changes(self._path.parent, self._policy, is_deep=False)
-                async with aclosing(changes):
-                    async for _ in changes:
-                        await asyncio.to_thread(self.reread)
-            except Exception as error:  # a fault of ours, or the system has no threads left
-                if repr(error) != fault:  # said once
-                    fault = repr(error)
-                    fields = {"again_in_s": self._policy.interval_s}
-                    logger.exception("following the file of keys broke off", extra=fields)
-            else:
-                return  # it is not to be watched
-            await asyncio.sleep(self._policy.interval_s)
+        await follow_file(self._path, self.reread, self._policy)

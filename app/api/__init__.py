@@ -16,6 +16,8 @@
     Whether there is room for a classification; asked in its route, and under overload before that.
 ``express``, ``protocol``
     The short way of the usual classification, and where a connection takes it.
+``connections``
+    What every connection gets: those ways, TLS, and headers that keep browsers from mischief.
 ``openapi``, ``direct_route``, ``dependencies``
     What ties routes to FastAPI and to the application.
 """
@@ -84,6 +86,16 @@ def _build_stack(app: FastAPI, accounts: RequestAccounts, cors_origins: Sequence
             allow_origins=cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],  # those of our routes
             allow_headers=["*"],
-            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After", "X-Cache"],
+            expose_headers=[
+                "X-Request-Id",
+                "Server-Timing",
+                "Retry-After",
+                "X-Cache",
+                "RateLimit",
+                "RateLimit-Policy",
+                "RateLimit-Limit",
+                "RateLimit-Remaining",
+                "RateLimit-Reset",
+            ],
         )
     return stack

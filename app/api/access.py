@@ -8,12 +8,15 @@ from typing import Any
 from fastapi import Depends
 from starlette.requests import Request
 
+from app.access.addresses import subject_of
 from app.access.caller import ANONYMOUS, LOCAL, Caller, Scope
 from app.access.key_ring import KeyRing
+from app.access.limits import Visit
 from app.api.dependencies import lifecycle_of
 from app.api.local import why_not_local
 from app.api.record import record_of
-from app.errors import ForbiddenError, UnauthenticatedError
+from app.errors import ForbiddenError, RouteNotServedError, UnauthenticatedError
+from app.lifecycle import Lifecycle
 
 _SETTING = "KERASERVE_API_KEYS_FILE"
 
@@ -25,7 +28,8 @@ def require(request: Request, scope: Scope) -> Caller:
     """Return who asks, if they may; their name goes into the request's record.
 
     Nothing of the body is read for it. Without a file of keys, anybody may classify and read the
-    metrics, and only requests of this machine's own may administrate.
+    metrics, and only requests of this machine's own may administrate. Where there are limits, the
+    request is counted for them, once, however many ways of answering it ask here.
 
     Args:
         request: Only its head is looked at.
@@ -35,14 +39,57 @@ def require(request: Request, scope: Scope) -> Caller:
         UnauthenticatedError: Keys are asked for, and the request has none that is in force.
         ForbiddenError: The key has not this scope; or, without a file of keys, the request may
             come from elsewhere.
+        RateLimitedError: Their address or their key has asked for more than each of them may.
+        RouteNotServedError: It is for the admin port, and came to the other one.
     """
-    ring = lifecycle_of(request).key_ring
+    lifecycle = lifecycle_of(request)
+    if scope is not Scope.INFER:
+        _check_port(lifecycle, request)
+    limits = lifecycle.limits
+    if limits is None:
+        return _permitted(_who(lifecycle, request, scope), request, scope)
+    record = record_of(request.scope)
+    visit = record.visit
+    if visit is None:
+        visit = record.visit = Visit(limits)
+    if visit.needs_address:  # before a key is looked at: guessing them is limited, too
+        visit.enter_address(_subject(lifecycle, request))
+    if visit.caller is None:
+        visit.caller = _who(lifecycle, request, scope)
+    caller = _permitted(visit.caller, request, scope)
+    if lifecycle.key_ring is not None:
+        visit.enter_key(caller.name)
+    return caller
+
+
+def _subject(lifecycle: Lifecycle, request: Request) -> str:
+    client = request.scope.get("client")
+    peer = client[0] if client else ""
+    return subject_of(lifecycle.proxies.client_of(peer, request.scope["headers"]))
+
+
+def _check_port(lifecycle: Lifecycle, request: Request) -> None:
+    if lifecycle.admin_port is None:
+        return
+    # The port of the connection itself: nothing that a client writes changes it.
+    server = request.scope.get("server")
+    if server is None or server[1] != lifecycle.admin_port:
+        path = request.scope["path"]
+        raise RouteNotServedError(
+            f"There is no {path} at this port; the admin port has it (KERASERVE_ADMIN_PORT)."
+        )
+
+
+def _who(lifecycle: Lifecycle, request: Request, scope: Scope) -> Caller:
+    ring = lifecycle.key_ring
     if ring is not None:
-        caller = _caller(ring, request, scope)
-    elif scope is not Scope.ADMIN:
-        return ANONYMOUS
-    else:
-        caller = _local(request)
+        return _caller(ring, request, scope)
+    return _local(request) if scope is Scope.ADMIN else ANONYMOUS
+
+
+def _permitted(caller: Caller, request: Request, scope: Scope) -> Caller:
+    if caller is ANONYMOUS:  # may all that it is asked for; the log need not say so
+        return caller
     record_of(request.scope).by = caller.name
     if not caller.may(scope):
         scopes = ", ".join(sorted(caller.scopes))

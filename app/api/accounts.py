@@ -8,9 +8,10 @@ from typing import Any
 
 from prometheus_client import Counter, Histogram
 
+from app.access.limits import Visit
 from app.api.flight_recorder import FlightRecorder
 from app.api.record import RequestRecord
-from app.api.refusal_log import REFUSED_CODE, RefusalLog
+from app.api.refusal_log import LIMITED_CODE, REFUSAL_CODES, RefusalLog
 from app.logging import log_event
 from app.metrics import Metrics
 
@@ -36,7 +37,7 @@ _UNRECORDED = _QUIET_ROUTES | {UNMATCHED}
 
 
 class RequestAccounts:
-    """The metrics and the log of requests.
+    """The metrics and the log of requests, and the end of what they hold of limits.
 
     Loop: used on one event loop.
 
@@ -69,6 +70,8 @@ class RequestAccounts:
             method: Of the request.
             code: The status of its answer, or 499.
         """
+        if record.visit is not None:
+            self._end_visit(record, record.visit)
         self._metrics.in_flight -= 1
         elapsed_s = record.elapsed_s()
         method = method if method in _METHODS else _OTHER_METHOD
@@ -85,11 +88,16 @@ class RequestAccounts:
             durations[1].observe(elapsed_s)
         if route not in _UNRECORDED:
             self._recorder.end(record, route, method, code, elapsed_s)
-        if record.error_code == REFUSED_CODE:
+        if record.error_code in REFUSAL_CODES:
             self.refused_s = record.arrived_s
         level = _level(route, code)
         if logger.isEnabledFor(level) and not self._refusal_log.takes(record, route):
             log_event(logger, level, "request", _fields(record, route, method, code, elapsed_s))
+
+    def _end_visit(self, record: RequestRecord, visit: Visit) -> None:
+        visit.end()
+        if record.error_code == LIMITED_CODE and visit.refused is not None:
+            self._metrics.limited_requests.labels(*visit.refused).inc()
 
     def _durations_of(self, route: str) -> tuple[Histogram, Histogram]:
         # Both from the first request on: in PromQL, less what is not there is nothing.

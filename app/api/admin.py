@@ -18,7 +18,7 @@ from app.api.direct_route import DirectRoute
 from app.api.json_body import json_body, read_json
 from app.api.models import describe_model
 from app.api.openapi import (
-    ACCESS_CODES,
+    ADMIN_PORT_CODES,
     answer_headers,
     needs_key,
     operation_id,
@@ -41,7 +41,7 @@ S = TypeVar("S", bound=BaseModel)
 
 _MODEL = "/models/{name}"
 _LABEL = _MODEL + "/labels/{label}"
-_CODES = (*ACCESS_CODES, "invalid_request", "internal", "draining")
+_CODES = (*ADMIN_PORT_CODES, "invalid_request", "internal", "draining")
 _MODEL_CODES = (*_CODES, "model_not_found", "not_ready")
 _WRITE_CODES = (*_MODEL_CODES, "version_not_found", "malformed_request", "upload_too_large",
                 "store_not_written", "deadline_exceeded")  # fmt: skip

@@ -12,7 +12,7 @@ from app.access.caller import Scope
 from app.api.access import guard
 from app.api.entries import in_ms
 from app.api.flight_recorder import FlightRecorder, RecordedRequest
-from app.api.openapi import ACCESS_CODES, answer_headers, needs_key, operation_id, problems
+from app.api.openapi import ADMIN_PORT_CODES, answer_headers, needs_key, operation_id, problems
 from app.schemas.debug import DebugRequestsResponse, RequestEntry
 
 router = APIRouter(
@@ -27,7 +27,7 @@ router = APIRouter(
     "/requests",
     summary="The slowest and the last failed requests",
     response_model=DebugRequestsResponse,
-    responses=answer_headers() | problems(*ACCESS_CODES, "internal"),
+    responses=answer_headers() | problems(*ADMIN_PORT_CODES, "internal"),
     openapi_extra=needs_key(Scope.ADMIN),
 )
 async def show_requests(request: Request) -> DebugRequestsResponse:

@@ -84,10 +84,25 @@ class ExpressLane:
                 return False
         return self._is_open and 0 < length <= QUICK_UPLOAD_BYTES
 
-    def note_arrival(self, scope: Scope, clock: Clock) -> None:
-        """Put a record into the scope of a request that ``is_open_to`` takes: its time runs."""
-        record = RequestRecord(request_id_of(scope["headers"]), perf_counter(), clock())
-        scope["state"][STATE_KEY] = record
+    def note_arrival(self, scope: Scope, clock: Clock) -> bool:
+        """Put a record into the scope of a request that ``is_open_to`` takes: its time runs.
+
+        Returns:
+            Whether its body should be waited for: not where a limit of its caller refuses it.
+        """
+        state = scope["state"]
+        if STATE_KEY not in state:  # the gate may have noted it already
+            state[STATE_KEY] = RequestRecord(
+                request_id_of(scope["headers"]), perf_counter(), clock()
+            )
+        if self._lifecycle.limits is None:
+            return True
+        scope["app"] = self._app
+        try:
+            require(Request(scope), AccessScope.INFER)
+        except Exception:  # the other way meets it again, and answers it as it should
+            return False
+        return True
 
     def begin(self, scope: Scope, body: bytes, write: Write) -> ExpressRequest | None:
         """Begin to answer a request; None if it has to go the way of every request.
@@ -102,7 +117,8 @@ class ExpressLane:
         scope["app"] = self._app
         request = Request(scope)
         try:
-            require(request, AccessScope.INFER)
+            if record.visit is None:  # else asked when the head came
+                require(request, AccessScope.INFER)
             choice, options = choose(self._lifecycle, record, request)
             upload = plain_image(scope, body, self._lifecycle.request_policy)
             if upload is None:
@@ -209,8 +225,7 @@ class ExpressRequest:
             return internal_error_response(self._scope, error)
 
     def _finish(self, response: Response) -> None:
-        request_id = record_of(self._scope).request_id
-        response.raw_headers.append((b"x-request-id", request_id.encode("ascii")))
+        response.raw_headers += record_of(self._scope).headers()
         self.response_complete = True
         try:
             self._write(self, response)  # first: who waits for it need not wait for the rest

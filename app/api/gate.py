@@ -1,4 +1,4 @@
-"""Refuses classifications for want of room by their heads alone, while that happens often."""
+"""Refuses classifications by their heads alone, while that happens often."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.api.middleware import announces_much
 from app.api.problems import error_response
 from app.api.record import STATE_KEY, RequestRecord, request_id_of
 from app.api.refusal_log import REFUSED_CODE
-from app.errors import QueueFullError
+from app.errors import QueueFullError, RateLimitedError, ServingError
 from app.inference.live import LiveServable
 from app.inference.service import QUICK_UPLOAD_BYTES
 from app.lifecycle import Lifecycle
@@ -110,8 +110,10 @@ class RefusalGate:
         if is_one is None or scope["method"] != METHOD or not _is_plain(headers):
             return None
         record = RequestRecord(request_id_of(headers), perf_counter(), clock())
-        wishes = _wishes_of(path, scope["query_string"], headers)
-        if wishes in self._refused:
+        wishes = None
+        if self._lifecycle.limits is None:  # else each is counted for its own caller
+            wishes = _wishes_of(path, scope["query_string"], headers)
+        if wishes is not None and wishes in self._refused:
             return self._answer_as(self._refused[wishes], record, path)
         scope["state"][STATE_KEY] = record
         scope["app"] = self._app
@@ -128,6 +130,8 @@ class RefusalGate:
             if wishes is not None and choice.canary is None:
                 self._keep(wishes, _Refused(choice.live, record, response))
             return response
+        except RateLimitedError as error:
+            return self._answer(scope, record, error)
         except Exception:  # the other way meets it again, and answers it as it should
             return None
         return None
@@ -175,10 +179,10 @@ class RefusalGate:
         self._accounts.end(record, path, METHOD, response.status_code)
         return response
 
-    def _answer(self, scope: Scope, record: RequestRecord, error: QueueFullError) -> Response:
+    def _answer(self, scope: Scope, record: RequestRecord, error: ServingError) -> Response:
         self._accounts.begin()
         response = error_response(scope, error)
-        response.raw_headers.append((b"x-request-id", record.request_id.encode("ascii")))
+        response.raw_headers += record.headers()
         self._accounts.end(record, scope["path"], METHOD, response.status_code)
         return response
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from app.access.caller import Scope
 from app.api.access import guard
 from app.api.dependencies import lifecycle_of
-from app.api.openapi import ACCESS_CODES, answer_headers, needs_key, operation_id, problems
+from app.api.openapi import ADMIN_PORT_CODES, answer_headers, needs_key, operation_id, problems
 
 router = APIRouter(tags=["health"], generate_unique_id_function=operation_id)
 
@@ -27,7 +27,7 @@ _TEXT = {"schema": {"type": "string"}}
             "headers": answer_headers()[200]["headers"],
             "content": {"text/plain": _TEXT, "application/openmetrics-text": _TEXT},
         },
-        **problems(*ACCESS_CODES, "internal"),
+        **problems(*ADMIN_PORT_CODES, "internal"),
     },
     dependencies=[guard(Scope.METRICS)],
     openapi_extra=needs_key(Scope.METRICS),

@@ -74,7 +74,7 @@ class RequestMiddleware:
                 self._accounts.flush()  # the lifespan has ended, well or not
             return
         record = _record_for(scope)
-        exchange = _Exchange(scope, receive, send, record.request_id)
+        exchange = _Exchange(scope, receive, send, record)
         method = scope["method"]
         if method == "HEAD":  # every GET route takes it; the exchange leaves the body out
             scope = {**scope, "method": "GET"}
@@ -113,6 +113,7 @@ def _record_for(scope: Scope) -> RequestRecord:
     noted = state.get(STATE_KEY)
     if isinstance(noted, RequestRecord):
         record = RequestRecord(noted.request_id, noted.started_s, noted.arrived_s)
+        record.visit = noted.visit  # counted by the server; the accounts end it
     else:
         arrived_s = asyncio.get_running_loop().time()
         record = RequestRecord(request_id_of(scope["headers"]), time.perf_counter(), arrived_s)
@@ -127,14 +128,14 @@ class _Exchange:
         status: Of the response, as soon as it has begun.
     """
 
-    __slots__ = ("_has_unread", "_is_head", "_lingers", "_receive", "_request_id", "_scope",
+    __slots__ = ("_has_unread", "_is_head", "_lingers", "_receive", "_record", "_scope",
                  "_send", "status")  # fmt: skip
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._request_id = request_id.encode("ascii")
+        self._record = record
         self._is_head = scope["method"] == "HEAD"
         self._has_unread = True
         self._lingers = False
@@ -148,7 +149,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            headers = [*message.get("headers", ()), *self._record.headers()]
             if self._has_unread and announces_much(self._scope["headers"]):
                 self._lingers = True
                 headers.append((b"connection", b"close"))

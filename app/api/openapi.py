@@ -79,7 +79,19 @@ ETAG = {
         "schema": {"type": "string"},
     },
 }
-_HEADERS_BY_STATUS = {401: _AUTHENTICATE, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
+_RATE_LIMIT = {
+    "RateLimit": {
+        "description": "Where the server limits rates: for each limit the requests left, and in "
+        "how many seconds there are more. With it come `RateLimit-Policy`, and the older "
+        "`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`.",
+        "schema": {"type": "string"},
+    }
+}
+_HEADERS_BY_STATUS = {
+    401: _AUTHENTICATE,
+    429: _RETRY_AFTER | _RATE_LIMIT,
+    503: _RETRY_AFTER,
+}
 
 _SECURITY_NAME = "api_key"
 _SECURITY_SCHEMES = {
@@ -92,8 +104,11 @@ _SECURITY_SCHEMES = {
     }
 }
 
-ACCESS_CODES = ("unauthenticated", "forbidden")
-"""How a route that takes a key may fail for it."""
+ACCESS_CODES = ("unauthenticated", "forbidden", "rate_limited")
+"""How a route that takes a key may fail for who asks."""
+
+ADMIN_PORT_CODES = (*ACCESS_CODES, "not_found")
+"""The same of a route that the admin port takes from the other one."""
 
 
 def operation_id(route: APIRoute) -> str:

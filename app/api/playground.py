@@ -36,8 +36,6 @@ _CONTENT_SECURITY_POLICY = (
 )
 _HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     # Asked for again each time, and answered 304 with a few bytes: a page and modules of two
     # releases never meet.
     "Cache-Control": "no-cache",

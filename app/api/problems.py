@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app.api.record import record_of
-from app.errors import QueueFullError, ServingError, UnauthenticatedError
+from app.errors import QueueFullError, RateLimitedError, ServingError, UnauthenticatedError
 from app.schemas.answers import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -114,6 +114,12 @@ _KINDS = (
         "queue_full",
         "1,024 images wait and 1 more came; the limit is 1,024 (KERASERVE_MAX_QUEUE_SIZE).",
     ),
+    ProblemKind(
+        429,
+        "rate_limited",
+        "The key photo-app has asked for more than 20 requests per second, and more than 40 at "
+        "once (KERASERVE_KEY_RATE_PER_S, KERASERVE_KEY_BURST); the next one may come in 0.05 s.",
+    ),
     ProblemKind(500, "execution_failed", "The network failed on this image."),
     ProblemKind(500, "internal", "The server failed; its log has the cause under the request id."),
     # Loading and warm-up take seconds.
@@ -175,7 +181,7 @@ def error_response(scope: Scope, error: ServingError) -> Response:
     headers = {}
     if error.progress is not None:
         record_of(scope).note_progress(error.progress)
-    if isinstance(error, QueueFullError):
+    if isinstance(error, QueueFullError | RateLimitedError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = "Bearer"

@@ -47,6 +47,24 @@ class _AnsweredCycle:
 _ANSWERED: Any = _AnsweredCycle()
 
 
+class _StandingHeaders:
+    """The headers that every answer begins with, written once a second and not for each of them.
+
+    There is one for all connections.
+    """
+
+    def __init__(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._text = b""
+
+    def text(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Return headers as they are sent; ``headers`` is another list when they change."""
+        if headers is not self._headers:
+            self._headers = headers
+            self._text = b"".join([b"%s: %s\r\n" % header for header in headers])
+        return self._text
+
+
 class GatedProtocol(HttpToolsProtocol):
     """One connection, on which requests may be refused or answered without a task.
 
@@ -65,6 +83,7 @@ class GatedProtocol(HttpToolsProtocol):
         *args: Any,
         gate: RefusalGate,
         lane: ExpressLane,
+        standing: _StandingHeaders,
         hold_s: float = HOLD_S,
         **kwargs: Any,
     ) -> None:
@@ -72,6 +91,7 @@ class GatedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._gate = gate
         self._lane = lane
+        self._standing = standing
         self._hold_s = hold_s
         # None of them is what this service sets; whoever sets them has them.
         config = self.config
@@ -114,8 +134,9 @@ class GatedProtocol(HttpToolsProtocol):
                     self.cycle = _ANSWERED
                     self._write(response)
                     return
-            if path == _EXPRESS_PATH and self._lane.is_open_to(self.headers):
-                self._lane.note_arrival(scope, self.loop.time)
+            lane = self._lane
+            is_usual = path == _EXPRESS_PATH and lane.is_open_to(self.headers)
+            if is_usual and lane.note_arrival(scope, self.loop.time):
                 self._held = []
                 return
         super().on_headers_complete()
@@ -195,8 +216,9 @@ class GatedProtocol(HttpToolsProtocol):
             self.cycle = _ANSWERED
 
     def _write(self, response: Response, *, is_last: bool = False) -> None:
-        content = [STATUS_LINE[response.status_code]]
-        for name, value in (*self.server_state.default_headers, *response.raw_headers):
+        standing = self._standing.text(self.server_state.default_headers)
+        content = [STATUS_LINE[response.status_code], standing]
+        for name, value in response.raw_headers:
             content += (name, b": ", value, b"\r\n")
         content += (b"\r\n", bytes(response.body))
         self.transport.write(b"".join(content))
@@ -214,5 +236,6 @@ class GatedProtocol(HttpToolsProtocol):
 def gated(gate: RefusalGate, lane: ExpressLane, hold_s: float = HOLD_S) -> type[asyncio.Protocol]:
     """Return what uvicorn makes its connections with (``http`` of its ``Config``)."""
     # It asks for a class, and calls it: any callable will do.
-    made = partial(GatedProtocol, gate=gate, lane=lane, hold_s=hold_s)
+    standing = _StandingHeaders()
+    made = partial(GatedProtocol, gate=gate, lane=lane, standing=standing, hold_s=hold_s)
     return cast(type[asyncio.Protocol], made)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from app.access.limits import Visit
 from app.errors import Progress
 from app.inference.records import StageTiming
 from app.schemas.answers import TimingEntry
@@ -38,6 +39,7 @@ class RequestRecord:
         progress: How far its image came, where it failed.
         error_code: The problem's code, where the answer is one.
         by: Who asks, where they need to say so: the name of their key, never the key.
+        visit: What it holds of the limits of its caller, where there are any.
     """
 
     request_id: str
@@ -49,6 +51,12 @@ class RequestRecord:
     queue_position: int | None = None
     progress: Progress | None = None
     by: str | None = None
+    visit: Visit | None = None
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return what the answer has beside its own headers, whichever way it takes."""
+        headers = [(b"x-request-id", self.request_id.encode("ascii"))]
+        return headers if self.visit is None else headers + self.visit.headers()
 
     def note_progress(self, progress: Progress) -> None:
         """Take note of how far the image came, because there is no answer that tells."""

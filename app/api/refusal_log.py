@@ -12,7 +12,9 @@ from app.logging import log_event
 logger = logging.getLogger("app.request")
 
 REFUSED_CODE = "queue_full"
-"""The code of the problems that are counted instead of logged one by one."""
+LIMITED_CODE = "rate_limited"
+REFUSAL_CODES = frozenset({REFUSED_CODE, LIMITED_CODE})
+"""The codes of the problems that are counted instead of logged one by one."""
 
 PERIOD_S = 1.0
 """Seconds that one line is about."""
@@ -24,7 +26,7 @@ class RefusalLog:
     Under overload most requests are refused, and a line of each takes a third of the time of
     refusing it: time that those need who were accepted. The first one gets a line of its own like
     any request; if more follow within a second, one line at its end says how many, for each route
-    and version; and so on until a second without any. The metrics count all of them.
+    and version, or key; and so on until a second without any. The metrics count all of them.
 
     Loop: used on one event loop; there is one timer, while there are refusals.
     """
@@ -32,7 +34,7 @@ class RefusalLog:
     def __init__(self, call_later: CallLater | None = None) -> None:
         """Start without any; ``call_later`` is the running event loop's by default."""
         self._call_later = call_later
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: dict[tuple[str, str, str], int] = {}
         self._timer: TimerHandle | None = None
 
     def takes(self, record: RequestRecord, route: str) -> bool:
@@ -41,12 +43,13 @@ class RefusalLog:
         Returns:
             Whether it was counted; it needs no line of its own then.
         """
-        if record.error_code != REFUSED_CODE:
+        code = record.error_code
+        if code not in REFUSAL_CODES:
             return False
         if self._timer is None:
             self._begin_period()
             return False
-        key = (route, str(record.servable))
+        key = (route, code, _whose(record))
         self._counts[key] = self._counts.get(key, 0) + 1
         return True
 
@@ -56,11 +59,11 @@ class RefusalLog:
             self._timer.cancel()
             self._timer = None
         counts, self._counts = self._counts, {}
-        for (route, servable), count in counts.items():
+        for (route, code, whose), count in counts.items():
             fields = {
                 "route": route,
-                "error": REFUSED_CODE,
-                "servable": servable,
+                "error": code,
+                "by" if code == LIMITED_CODE else "servable": whose,
                 "requests": count,
             }
             log_event(logger, logging.INFO, "requests refused", fields)
@@ -75,3 +78,10 @@ class RefusalLog:
         self.flush()
         if has_more:
             self._begin_period()
+
+
+def _whose(record: RequestRecord) -> str:
+    """Name what the refusals of one line have in common, beside route and code."""
+    if record.error_code == LIMITED_CODE:
+        return record.by or "an address"  # addresses are no closed set, and people's
+    return str(record.servable)

@@ -2,10 +2,12 @@
 
 ``names``
     What settings are called where they come from.
+``doors``
+    Of them, those of ports, TLS, proxies and limits.
 ``trust``
     Those of signatures and of the flight recorder; part of ``Settings``.
 ``settings``
-    Each setting with its default, unit and effect, the checks across them, and their policies.
+    Each other setting with its default, unit and effect, the checks across them, their policies.
 ``source``
     From environment, ``.env`` and flags to settings, or to what is wrong.
 """

@@ -21,6 +21,7 @@ from app.inference.policy import RequestPolicy, ReusePolicy
 from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse_shares
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.runtime.policy import EnginePolicy, parse_devices
+from app.settings.doors import DoorSettings
 from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
 from app.settings.trust import TrustSettings
 from app.watching import WatchPolicy
@@ -29,7 +30,7 @@ CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(TrustSettings):
+class Settings(DoorSettings, TrustSettings):
     """Settings of one service process; environment, ``.env`` and flags, in rising order."""
 
     model_config = SettingsConfigDict(
@@ -41,8 +42,6 @@ class Settings(TrustSettings):
         protected_namespaces=(),
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     model_dir: Path = Field(
         Path("models"), description="Store of published versions, <name>/<version>/."
     )
@@ -68,7 +67,8 @@ class Settings(TrustSettings):
         10,
         gt=0,
         le=86_400,
-        description="How often to look at the store, and at the file of API keys, in any case, s.",
+        description="How often to look at the store, the file of API keys and the certificate, in "
+        "any case, s.",
     )
     allow_class_changes: bool = Field(
         False, description="Whether a version may take over from one that has other classes."
@@ -260,6 +260,11 @@ class Settings(TrustSettings):
         self.engine_policy()
         self.rollout_plans()
         self.drift_policy()
+        if self.limits_keys() and self.api_keys_file is None:
+            raise ValueError(
+                f"there are limits by key ({ENV_PREFIX}KEY_…), and no keys "
+                f"({ENV_PREFIX}API_KEYS_FILE)"
+            )
         if self.max_images_per_request > self.max_queue_size:
             raise ValueError(
                 f"{ENV_PREFIX}MAX_IMAGES_PER_REQUEST is {self.max_images_per_request}, more than "
@@ -331,6 +336,10 @@ class Settings(TrustSettings):
         """How the store is watched."""
         return WatchPolicy(self.store_watch, self.store_poll_interval_s)
 
+    def file_watch_policy(self) -> WatchPolicy:
+        """How files that secure the service are watched: whatever is said of the store."""
+        return WatchPolicy("events", self.store_poll_interval_s)
+
     def key_ring(self) -> KeyRing | None:
         """The keys that requests need; None where they need none.
 
@@ -340,7 +349,7 @@ class Settings(TrustSettings):
         if self.api_keys_file is None:
             return None
         try:
-            return KeyRing(self.api_keys_file, WatchPolicy("events", self.store_poll_interval_s))
+            return KeyRing(self.api_keys_file, self.file_watch_policy())
         except KeysFileError as error:
             raise SettingsError(f"{error} ({ENV_PREFIX}API_KEYS_FILE)") from error
 

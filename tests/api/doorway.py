@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from app.api.connections import connection_options
 from app.api.protocol import gated
 from tests.api.world import PATIENCE_S, World, until
 
@@ -26,6 +27,11 @@ LONG_S = 3600.0
 
 ELSEWHERE = "Origin: https://a.org"
 """Sends a request the way of every request; nothing else is made of it where CORS is not set."""
+BY_CONNECTION = {
+    "date", "content-security-policy", "referrer-policy", "x-content-type-options",
+    "x-frame-options",
+}  # fmt: skip
+"""Headers that the server adds to what the application answers."""
 SETTINGS: dict[str, Any] = {"max_batch_size": 1, "max_queue_size": 2, "max_images_per_request": 1}
 
 
@@ -198,9 +204,8 @@ async def doorway(world: World, *, hold_s: float = LONG_S, **config: Any) -> Asy
         await world.app(scope, receive, send)
 
     way_in = gated(world.app.state.gate, world.app.state.lane, hold_s)
-    settings = uvicorn.Config(
-        noted, http=way_in, log_config=None, access_log=False, lifespan="off", **config
-    )
+    options = connection_options(world.app.state) | {"http": way_in, "lifespan": "off"} | config
+    settings = uvicorn.Config(noted, **options)
     settings.load()
     server = uvicorn.Server(settings)
     server.lifespan = settings.lifespan_class(settings)

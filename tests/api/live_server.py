@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.api.protocol import gated
+from app.api.connections import connection_options
 from app.lifecycle import Lifecycle
 from tests.api.world import PATIENCE_S, build
 from tests.fakes import PuppetServable
@@ -24,13 +24,15 @@ from tests.fakes import PuppetServable
 class LiveServer:
     """A server in a thread of its own, with its puppets by version.
 
-    ``begun`` has the paths of the requests that reached the application.
+    ``begun`` has the paths of the requests that reached the application. ``admin_port`` is there
+    where it was built with the setting.
     """
 
     port: int
     lifecycle: Lifecycle
     puppets: Mapping[str, PuppetServable]
     begun: list[str]
+    admin_port: int | None
 
     @property
     def url(self) -> str:
@@ -66,20 +68,23 @@ def listening(store: Path, **settings: Any) -> Iterator[LiveServer]:
         begun.append(scope.get("path", ""))
         await app(scope, receive, send)
 
-    listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(
-        noted, http=gated(app.state.gate, app.state.lane), log_config=None, access_log=False
-    )
+    listeners = [socket.create_server(("127.0.0.1", port))]
+    if lifecycle.admin_port is not None:
+        listeners.append(socket.create_server(("127.0.0.1", lifecycle.admin_port)))
+        lifecycle.admin_port = listeners[-1].getsockname()[1]
+    config = uvicorn.Config(noted, **connection_options(app.state))
     server = _TellingServer(config, lifecycle)
-    thread = threading.Thread(target=server.run, args=([listener],))
+    thread = threading.Thread(target=server.run, args=(listeners,))
     thread.start()
     try:
         assert server.is_ready.wait(PATIENCE_S)
-        yield LiveServer(listener.getsockname()[1], lifecycle, puppets, begun)
+        number = listeners[0].getsockname()[1]
+        yield LiveServer(number, lifecycle, puppets, begun, lifecycle.admin_port)
     finally:
         for puppet in puppets.values():
             puppet.let_go()
         server.should_exit = True
         thread.join(2 * PATIENCE_S)
-        listener.close()
+        for listener in listeners:
+            listener.close()
     assert not thread.is_alive()

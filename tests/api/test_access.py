@@ -293,6 +293,8 @@ async def test_browser_may_send_a_key_from_an_allowed_origin(tmp_path: Path) -> 
         refused = await guarded.world.client.get("/v1/models", headers={"Origin": origin})
         assert_unauthenticated(refused, Scope.INFER)
         assert refused.headers["access-control-allow-origin"] == origin
+        shown = refused.headers["access-control-expose-headers"]
+        assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= set(shown.split(", "))
 
 
 async def test_page_of_an_allowed_origin_does_not_administrate_without_a_key(

@@ -16,20 +16,20 @@ CLASSIFY = ["model", "version", "label", "top_k", "timeout_ms", "priority"]
 CLASSIFY_STATUSES = "200 400 401 403 404 413 415 422 429 500 503 504"
 SAMPLES_STATUSES = "200 401 403 404 422 429 500 503 504"
 READINESS_STATUSES = "200 500 503"
-LOAD_STATUSES = "200 202 401 403 404 409 422 500 503"
-PUT_STATUSES = "200 202 400 401 403 404 413 422 500 503 504 507"
-PUT_OR_CONFLICT_STATUSES = "200 202 400 401 403 404 409 413 422 500 503 504 507"
-DELETE_STATUSES = "200 202 401 403 404 422 500 503 507"
+LOAD_STATUSES = "200 202 401 403 404 409 422 429 500 503"
+PUT_STATUSES = "200 202 400 401 403 404 413 422 429 500 503 504 507"
+PUT_OR_CONFLICT_STATUSES = "200 202 400 401 403 404 409 413 422 429 500 503 504 507"
+DELETE_STATUSES = "200 202 401 403 404 422 429 500 503 507"
 
 # Every operation with its parameters and statuses: a change here is a change of the contract.
 OPERATIONS: dict[tuple[str, str], tuple[list[str], str]] = {
     ("post", "/v1/classify"): (CLASSIFY, CLASSIFY_STATUSES),
     ("post", "/v1/classify/batch"): (CLASSIFY, CLASSIFY_STATUSES),
-    ("get", "/v1/models"): ([], "200 401 403 500"),
-    ("get", "/v1/models/{name}"): (["name"], "200 401 403 404 500"),
+    ("get", "/v1/models"): ([], "200 401 403 429 500"),
+    ("get", "/v1/models/{name}"): (["name"], "200 401 403 404 429 500"),
     ("get", "/v1/models/{name}/versions/{version}"): (
         ["name", "version"],
-        "200 401 403 404 422 500",
+        "200 401 403 404 422 429 500",
     ),
     ("get", "/v1/models/{name}/samples"): (
         ["name", "limit", "offset", "label"],
@@ -51,8 +51,8 @@ OPERATIONS: dict[tuple[str, str], tuple[list[str], str]] = {
     ("get", "/ping"): ([], READINESS_STATUSES),
     ("get", "/v2/health/live"): ([], "200 500"),
     ("get", "/v2/health/ready"): ([], READINESS_STATUSES),
-    ("get", "/metrics"): ([], "200 401 403 500"),
-    ("get", "/v1/debug/requests"): ([], "200 401 403 500"),
+    ("get", "/metrics"): ([], "200 401 403 404 429 500"),
+    ("get", "/v1/debug/requests"): ([], "200 401 403 404 429 500"),
     ("post", "/v1/admin/models/{name}/load"): (["name", "wait_s", "version"], LOAD_STATUSES),
     ("post", "/v1/admin/models/{name}/unload"): (["name", "wait_s", "version"], LOAD_STATUSES),
     ("put", "/v1/admin/models/{name}/labels/{label}"): (
@@ -65,9 +65,9 @@ OPERATIONS: dict[tuple[str, str], tuple[list[str], str]] = {
     ),
     ("post", "/v1/admin/models/{name}/rollback"): (
         ["name", "wait_s"],
-        "200 202 401 403 404 409 422 500 503 507",
+        "200 202 401 403 404 409 422 429 500 503 507",
     ),
-    ("post", "/v1/admin/reload"): (["wait_s"], "200 202 401 403 422 500 503"),
+    ("post", "/v1/admin/reload"): (["wait_s"], "200 202 401 403 404 422 429 500 503"),
     ("put", "/v1/admin/models/{name}/canary"): (["name", "wait_s"], PUT_OR_CONFLICT_STATUSES),
     ("delete", "/v1/admin/models/{name}/canary"): (["name", "wait_s"], DELETE_STATUSES),
     ("put", "/v1/admin/models/{name}/shadow"): (["name", "wait_s"], PUT_STATUSES),

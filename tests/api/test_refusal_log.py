@@ -58,6 +58,25 @@ def test_first_has_its_own_line_and_the_rest_of_the_second_a_common_one(
     assert counts(lines) == [("cifar10:1", ROUTE, 5), ("other:1", ROUTE, 1)]
 
 
+def test_refusals_for_limits_are_counted_by_key_and_never_by_address(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    clock = FakeClock()
+    log = RefusalLog(clock.call_later)
+    limited = [RequestRecord("id", 0.0, 0.0, error_code="rate_limited", by=by)
+               for by in ("mine", "mine", "yours", None)]  # fmt: skip
+    assert [log.takes(each, ROUTE) for each in limited] == [False, True, True, True]
+    assert log.takes(refused(), ROUTE)
+    clock.advance(PERIOD_S)
+    found = [vars(line) for line in lines.records]
+    assert [(each["error"], each.get("by"), each.get("servable")) for each in found] == [
+        ("rate_limited", "mine", None),
+        ("rate_limited", "yours", None),
+        ("rate_limited", "an address", None),
+        ("queue_full", None, "cifar10:1"),
+    ]
+
+
 def test_each_second_with_refusals_has_a_line_and_after_one_without_all_begins_anew(
     lines: pytest.LogCaptureFixture,
 ) -> None:

@@ -103,6 +103,20 @@ def test_live_panel_says_so_where_metrics_are_not_allowed_and_draws_where_they_a
     expect(admin.live).not_to_contain_text("scope metrics")
 
 
+def test_live_panel_is_where_the_metrics_are(open_page: OpenPage, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with listening(store, admin_port=0) as server:
+        playground = open_page(server.url, is_waited_for=False)
+        expect(playground.live).to_contain_text("the admin port has it")
+        expect(playground.live.locator(".chart").first).to_be_hidden()
+
+        admin = open_page(f"http://127.0.0.1:{server.admin_port}", is_waited_for=False)
+        expect(admin.live.locator(".chart").first).to_be_visible()
+        playground.page.close()
+        admin.page.close()
+
+
 def test_copied_request_takes_the_key_from_the_environment(
     open_page: OpenPage, guarded: Guarded, tmp_path: Path
 ) -> None:

@@ -7,9 +7,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority
 from tests.keras.server_process import ROOT, Server, serving
 
 PICTURE = (ROOT / "docs" / "images" / "ship.png").read_bytes()
@@ -48,6 +50,31 @@ def test_sigterm_answers_what_was_accepted_and_ends_with_0(
         assert outcome == 200 or isinstance(outcome, OSError), outcome
         if isinstance(outcome, urllib.error.HTTPError):
             assert outcome.code == 503
+
+
+def test_both_ports_are_listened_at_with_tls(tmp_path: Path) -> None:
+    authority = Authority()
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    authority.write(certificate, key, "mine")
+    flags = ["--models", "fashion_mnist", "--default-model", "fashion_mnist", "--admin-port", "0",
+             "--tls-certificate-file", str(certificate), "--tls-key-file", str(key)]  # fmt: skip
+    with serving(*flags) as server:
+        first = server.wait_for("listening")["url"]
+        second = server.wait_for("listening for administration")["url"]
+        server.wait_for("ready")
+        assert first.startswith("https://127.0.0.1:")
+        statuses = []
+        for url in (first, second):
+            try:
+                context = authority.client_context()
+                with urllib.request.urlopen(f"{url}/metrics", timeout=30, context=context) as found:
+                    statuses.append(found.status)
+                    assert "max-age=31536000" in found.headers["strict-transport-security"]
+            except urllib.error.HTTPError as error:
+                statuses.append(error.code)
+        assert statuses == [404, 200]
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
 
 
 def test_address_in_use_is_a_clear_error(server: Server) -> None:

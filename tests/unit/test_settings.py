@@ -116,6 +116,26 @@ def test_other_settings_that_are_empty_are_unset(monkeypatch: pytest.MonkeyPatch
         ),
         pytest.param({"drift_window": 199}, "KERASERVE_DRIFT_WINDOW.* 200", id="a short window"),
         pytest.param({"models": "a:b:c"}, "KERASERVE_MODELS", id="a policy that is none"),
+        pytest.param(
+            {"port": 9000, "admin_port": 9000}, "KERASERVE_ADMIN_PORT is 9000", id="one port twice"
+        ),
+        pytest.param(
+            {"admin_host": "::1"}, "KERASERVE_ADMIN_PORT is not", id="an address of no port"
+        ),
+        pytest.param(
+            {"tls_key_file": "key.pem"}, "KERASERVE_TLS_CERTIFICATE_FILE", id="half a certificate"
+        ),
+        pytest.param(
+            {"trusted_proxies": "10.0.0.0/8,proxy"},
+            "KERASERVE_TRUSTED_PROXIES: 'proxy'",
+            id="a proxy by name",
+        ),
+        pytest.param(
+            {"address_burst": 5}, "KERASERVE_ADDRESS_RATE_PER_S is not", id="a burst of no rate"
+        ),
+        pytest.param(
+            {"key_rate_per_s": 5}, "KERASERVE_API_KEYS_FILE", id="limits of keys without keys"
+        ),
     ],
 )
 def test_unusable_value_is_refused_naming_it_and_its_bound(
@@ -135,6 +155,28 @@ def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lists_are_read_from_commas() -> None:
     settings = load_settings(cors_origins="https://a.example, https://b.example")
     assert settings.cors_origins == ("https://a.example", "https://b.example")
+
+
+def test_limits_are_off_unless_they_are_set(tmp_path: Path) -> None:
+    assert load_settings().access_limits() is None
+    limits = load_settings(address_rate_per_s=2, address_burst=9).access_limits()
+    assert limits is not None
+    assert limits.addresses is not None
+    assert (limits.addresses.policy.rate_per_s, limits.addresses.policy.quota) == (2, 9)
+    assert limits.keys is None
+    limits = load_settings(key_max_concurrency=3, api_keys_file=tmp_path / "k").access_limits()
+    assert limits is not None
+    assert limits.keys is not None
+    assert limits.keys.policy.max_concurrency == 3
+
+
+def test_proxies_are_those_that_are_named_and_their_header_in_any_case() -> None:
+    header = [(b"x-forwarded-for", b"6.6.6.6"), (b"forwarded", b"for=7.7.7.7")]
+    assert load_settings().proxies().client_of("10.0.0.1", header) == "10.0.0.1"
+    proxies = load_settings(trusted_proxies="10.0.0.0/8, ::1", proxy_header="Forwarded").proxies()
+    assert proxies.client_of("10.0.0.1", header) == "7.7.7.7"
+    assert proxies.client_of("::1", header) == "7.7.7.7"
+    assert proxies.client_of("11.0.0.1", header) == "11.0.0.1"
 
 
 def test_devices_and_xla_reach_the_engine_in_any_case_of_letters() -> None:

@@ -71,9 +71,10 @@ export class Live {
       text = await (await ask("metrics", { isQuiet: true })).text();
     } catch (error) {
       if (error instanceof LostError || round !== this._round) return false;
-      this._isAllowed = ![401, 403].includes(error.problem?.status);
+      const isKeyWrong = [401, 403].includes(error.problem?.status);
+      this._isAllowed = !isKeyWrong && error.problem?.status !== 404; // at the admin port
       const retry = hasKey() ? "Use another key" : "Give a key";
-      const card = { isCalm: true, onRetry: this._isAllowed ? null : wantKey, retry };
+      const card = { isCalm: true, onRetry: isKeyWrong ? wantKey : null, retry };
       byId("live-note").replaceChildren(problemCard(error, card));
       byId("live-charts").hidden = !this._isAllowed;
       return true;

@@ -206,7 +206,7 @@ async def test_ring_follows_on_after_a_fault_and_says_it_once(
     async with following(ring):
         for number in range(2):
             await in_force(ring, create_key(path, f"new-{number}", [Scope.INFER]))
-    assert errors(caplog) == ["following the file of keys broke off"]
+    assert errors(caplog) == ["following a file broke off"]
 
 
 async def test_ring_waits_before_it_follows_on(
