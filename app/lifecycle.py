@@ -28,6 +28,7 @@ from app.rollout.director import TrafficDirector
 from app.rollout.metrics import RolloutMetrics
 from app.runtime.loader import load_servable
 from app.runtime.preparing import LoadServable
+from app.runtime.private_copy import from_private_copy
 from app.samples.library import SampleLibrary
 from app.settings import Settings
 from app.supervision import EngineSupervisor
@@ -64,6 +65,7 @@ class Lifecycle:
         self.proxies = settings.proxies()
         self.admin_port = settings.admin_port
         self.request_policy = settings.request_policy()
+        self.recorder_policy = settings.recorder_policy()
         self.default_model = settings.default_model
         self.store_root = settings.model_dir
         self._build_serving(settings, registry, load)
@@ -85,10 +87,10 @@ class Lifecycle:
         self, settings: Settings, registry: CollectorRegistry, load: LoadServable
     ) -> None:
         """Build what loads versions, and what classifies on them."""
-        batch_policy = settings.batch_policy()
+        batch_policy, trust = settings.batch_policy(), settings.trust_policy()
         self.metrics = Metrics(registry, batch_policy.allowed_batch_sizes)
         self._loader = ServableLoader(
-            load,
+            from_private_copy(load) if trust.asks else load,
             settings.engine_policy(),
             batch_policy,
             self.metrics,
@@ -97,7 +99,7 @@ class Lifecycle:
             DriftMonitor(settings.drift_policy(), registry),
             ResultReuse(settings.reuse_policy(), ReuseMetrics(registry)),
         )
-        self._store = ModelStore(settings.model_dir)
+        self._store = ModelStore(settings.model_dir, trust)
         self._manager: ServableManager[LiveServable] = ServableManager(
             self._store,
             settings.version_policies(),

@@ -4,6 +4,8 @@
     What settings are called where they come from.
 ``doors``
     Of them, those of ports, TLS, proxies and limits.
+``trust``
+    Those of signatures and of the flight recorder; part of ``Settings``.
 ``settings``
     Each other setting with its default, unit and effect, the checks across them, their policies.
 ``faults``

@@ -24,13 +24,14 @@ from app.runtime.policy import EnginePolicy, parse_devices
 from app.settings.doors import DoorSettings
 from app.settings.faults import FaultSettings
 from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
+from app.settings.trust import TrustSettings
 from app.watching import WatchPolicy
 
 CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(DoorSettings, FaultSettings):
+class Settings(DoorSettings, FaultSettings, TrustSettings):
     """Settings of one service process; environment, ``.env`` and flags, in rising order."""
 
     model_config = SettingsConfigDict(

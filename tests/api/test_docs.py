@@ -52,6 +52,7 @@ OPERATIONS: dict[tuple[str, str], tuple[list[str], str]] = {
     ("get", "/v2/health/live"): ([], "200 500 503"),
     ("get", "/v2/health/ready"): ([], READINESS_STATUSES),
     ("get", "/metrics"): ([], "200 401 403 404 429 500"),
+    ("get", "/v1/debug/requests"): ([], "200 401 403 404 429 500"),
     ("post", "/v1/admin/models/{name}/load"): (["name", "wait_s", "version"], LOAD_STATUSES),
     ("post", "/v1/admin/models/{name}/unload"): (["name", "wait_s", "version"], LOAD_STATUSES),
     ("put", "/v1/admin/models/{name}/labels/{label}"): (
