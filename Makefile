@@ -16,6 +16,9 @@ DATA ?=
 # passed on by `make test`, `make fuzz`, `make soak`, `make tensorboard`, `make bench`, `bench-peers`,
 # `-train`, `-swaps`, `-engines` and `-decoders`
 ARGS ?=
+# of `make test`: how many tests run at a time. One where tests are chosen, so that all that pytest
+# can do works there (-s, --pdb) and nothing is started in vain.
+WORKERS ?= $(if $(strip $(ARGS)),1,2)
 # of `make lock`: non-empty takes the newest versions instead of keeping the pins
 UPGRADE ?=
 
@@ -62,9 +65,13 @@ tensorboard: ## Show the curves of all runs in a browser (ARGS="--port 6007" mov
 	@$(bootstrap) serve tensorflow train
 	@exec $(bin)/tensorboard --logdir data/runs $(ARGS)
 
-test: ## Run the tests (ARGS="-k name" chooses)
+# By file: fixtures of a module are made once. In the order of the folders: the slow files first, and
+# the many short ones at the end, where they leave no worker idle.
+in_parallel = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
+
+test: ## Run the tests, two at a time (ARGS="-k name" chooses, WORKERS=1 is one after the other)
 	@$(bootstrap) serve tensorflow train dev
-	@$(bin)/python -m pytest $(ARGS)
+	@$(bin)/python -m pytest $(strip $(in_parallel) $(ARGS))
 
 fuzz: ## Look for input that breaks what reads it (ARGS="--seconds 3600 decode"; Linux on x86-64)
 	@$(bootstrap) serve dev fuzz
