@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -41,8 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of its own, for what is written to it."""
     folder = tmp_path_factory.mktemp("store")
     newest = max((ROOT / "models" / NAME).iterdir(), key=lambda version: int(version.name))
-    (folder / NAME).mkdir()
-    (folder / NAME / newest.name).symlink_to(newest)
+    shutil.copytree(newest, folder / NAME / newest.name)
     return folder
 
 
