@@ -13,9 +13,12 @@ ACCELERATOR ?= auto
 # of `make train` and `make samples`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
-# passed on by `make test`, `make tensorboard`, `make bench`, `bench-peers`, `-train`, `-swaps`,
-# `-engines` and `-decoders`
+# passed on by `make test`, `make fuzz`, `make soak`, `make tensorboard`, `make bench`, `bench-peers`,
+# `-train`, `-swaps`, `-engines` and `-decoders`
 ARGS ?=
+# of `make test`: how many tests run at a time. One where tests are chosen, so that all that pytest
+# can do works there (-s, --pdb) and nothing is started in vain.
+WORKERS ?= $(if $(strip $(ARGS)),1,2)
 # of `make lock`: non-empty takes the newest versions instead of keeping the pins
 UPGRADE ?=
 
@@ -31,7 +34,7 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve samples train tensorboard test lint typecheck check format bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
+.PHONY: help venv serve samples train tensorboard test fuzz lint typecheck check format soak bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,9 +65,17 @@ tensorboard: ## Show the curves of all runs in a browser (ARGS="--port 6007" mov
 	@$(bootstrap) serve tensorflow train
 	@exec $(bin)/tensorboard --logdir data/runs $(ARGS)
 
-test: ## Run the tests (ARGS="-k name" chooses)
+# By file: fixtures of a module are made once. In the order of the folders: the slow files first, and
+# the many short ones at the end, where they leave no worker idle.
+in_parallel = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
+
+test: ## Run the tests, two at a time (ARGS="-k name" chooses, WORKERS=1 is one after the other)
 	@$(bootstrap) serve tensorflow train dev
-	@$(bin)/python -m pytest $(ARGS)
+	@$(bin)/python -m pytest $(strip $(in_parallel) $(ARGS))
+
+fuzz: ## Look for input that breaks what reads it (ARGS="--seconds 3600 decode"; Linux on x86-64)
+	@$(bootstrap) serve dev fuzz
+	@exec $(bin)/python -m tests.fuzz $(ARGS)
 
 lint: ## Check style and formatting
 	@$(bootstrap) dev
@@ -81,6 +92,10 @@ format: ## Format the sources and mend what ruff can mend
 	@$(bootstrap) dev
 	@$(bin)/ruff check --fix-only --quiet $(sources)
 	@$(bin)/ruff format $(sources)
+
+soak: ## Send 200,000 requests of every kind while versions come and go (ARGS are the soak's)
+	@$(bootstrap) serve dev
+	@exec $(bin)/python -m benchmarks.soak $(ARGS)
 
 bench: ## Measure throughput and latency (ARGS are the harness's)
 	@$(bootstrap) serve tensorflow dev

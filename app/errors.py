@@ -25,22 +25,48 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
         ├── RateLimitedError           429 rate_limited
         ├── DeadlineExceededError      504 deadline_exceeded
         ├── ServableNotReadyError      503 not_ready
+        │   └── OutOfMemoryError       (of the machine, for decoding an image)
         ├── BatcherStoppedError        503 draining
         ├── StoreNotWrittenError       507 store_not_written
         ├── ExecutionError             500 execution_failed
         │   └── OutOfDeviceMemoryError (the batcher halves its batches; 500 for a lone image)
         ├── ArtifactError              (a version on disk that must not be served)
         ├── KeysFileError              (a file of API keys that cannot be used)
+        ├── SigningKeyError            (a file of a signing key that cannot be used)
         └── CertificateError           (a certificate or its key that cannot be used)
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an image came before its request failed; what it did not reach is None.
+
+    Attributes:
+        decode_s: From bytes to pixels.
+        queue_s: In the queue, to its end or until it failed.
+        execute_s: With the device, until it failed.
+        queue_position: Its place when it came, from 1.
+    """
+
+    decode_s: float
+    queue_s: float | None = None
+    execute_s: float | None = None
+    queue_position: int | None = None
+
 
 class ServingError(Exception):
-    """Base of all errors below. ``str(error)`` is safe to show to the caller."""
+    """Base of all errors below. ``str(error)`` is safe to show to the caller.
+
+    Attributes:
+        progress: How far the image came, where that is known.
+    """
 
     code = "internal"
+    progress: Progress | None = None
 
 
 class ClientFaultError(ServingError):
@@ -103,7 +129,7 @@ class UploadTooLargeError(ClientFaultError):
 
 
 class ImageTooLargeError(ClientFaultError):
-    """The image has more pixels than the limit; found before any pixel is decoded."""
+    """More pixels, or more time to decode them, than the limit; nearly always found before."""
 
     code = "image_too_large"
 
@@ -194,6 +220,10 @@ class ServableNotReadyError(ServerFaultError):
     code = "not_ready"
 
 
+class OutOfMemoryError(ServableNotReadyError):
+    """The process has no memory for an image within the limits; the image may be fine."""
+
+
 class BatcherStoppedError(ServerFaultError):
     """The batcher, or the whole service, is draining and takes nothing new."""
 
@@ -224,6 +254,12 @@ class ArtifactError(ServerFaultError):
 
 class KeysFileError(ServerFaultError):
     """The file of API keys cannot be read or written, or does not hold what it must."""
+
+    code = "internal"
+
+
+class SigningKeyError(ServerFaultError):
+    """A file of a key that signs versions, or proves signatures, cannot be used."""
 
     code = "internal"
 

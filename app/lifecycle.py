@@ -28,8 +28,10 @@ from app.rollout.director import TrafficDirector
 from app.rollout.metrics import RolloutMetrics
 from app.runtime.loader import load_servable
 from app.runtime.preparing import LoadServable
+from app.runtime.private_copy import from_private_copy
 from app.samples.library import SampleLibrary
 from app.settings import Settings
+from app.supervision import EngineSupervisor
 from app.watching import folder_changes
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class Lifecycle:
         self.proxies = settings.proxies()
         self.admin_port = settings.admin_port
         self.request_policy = settings.request_policy()
+        self.recorder_policy = settings.recorder_policy()
         self.default_model = settings.default_model
         self.store_root = settings.model_dir
         self._build_serving(settings, registry, load)
@@ -84,11 +87,11 @@ class Lifecycle:
         self, settings: Settings, registry: CollectorRegistry, load: LoadServable
     ) -> None:
         """Build what loads versions, and what classifies on them."""
-        batch_policy = settings.batch_policy()
+        batch_policy, trust = settings.batch_policy(), settings.trust_policy()
         self.metrics = Metrics(registry, batch_policy.allowed_batch_sizes)
         self.metrics.max_queue_size.set(batch_policy.max_queue_size)
         self._loader = ServableLoader(
-            load,
+            from_private_copy(load) if trust.asks else load,
             settings.engine_policy(),
             batch_policy,
             self.metrics,
@@ -97,7 +100,7 @@ class Lifecycle:
             DriftMonitor(settings.drift_policy(), registry),
             ResultReuse(settings.reuse_policy(), ReuseMetrics(registry)),
         )
-        self._store = ModelStore(settings.model_dir)
+        self._store = ModelStore(settings.model_dir, trust)
         self._manager: ServableManager[LiveServable] = ServableManager(
             self._store,
             settings.version_policies(),
@@ -108,9 +111,15 @@ class Lifecycle:
             keep_warm_s=settings.keep_warm_s,
             default_plans=settings.rollout_plans(),
         )
+        self._supervisor = EngineSupervisor(
+            self._manager.renew, settings.restart_policy(), self.metrics.count_restart
+        )
+        self._loader.on_failure = self._supervisor.failed
         self._pool = DecodePool(
             threads=min(_MOST_DECODE_THREADS, os.cpu_count() or 1),
             max_pending=batch_policy.max_queue_size,
+            stall_after_s=batch_policy.stall_after_s,
+            restarts=settings.restart_policy(),
         )
         self.service = InferenceService(self._pool, settings.imaging_policy(), self.metrics)
         self.samples = SampleLibrary(
@@ -188,6 +197,7 @@ class Lifecycle:
         """Refuse new inference from now on; what was accepted has ``shutdown_timeout_s``."""
         self._is_unready_for_drain = True
         self.is_draining = True
+        self._supervisor.stop()
         self._keeper.stop()  # no version comes or goes any more
         if self._stop_by_s is None:
             self._stop_by_s = asyncio.get_running_loop().time() + self._stop_timeout_s
@@ -231,15 +241,37 @@ class Lifecycle:
         if self._is_unready_for_drain:
             return ["draining"]
         reasons = self._manager.catalog.unready_reasons()
-        for model in self._manager.catalog.statuses():
-            for version in model.versions:
-                live = version.live
-                # Of the others, callers have the choice, or the default version answers for them.
-                if live is None or version.version != model.default_version:
-                    continue
-                if not live.batcher.is_healthy:
-                    reasons.append(f"{live.id}: {live.batcher.failure}")
+        if self._pool.failure is not None:
+            reasons.append(self._pool.failure)
+        return reasons + [f"{live.id}: {live.batcher.failure}" for live in self._sick_defaults()]
+
+    def dead_reasons(self) -> list[str]:
+        """Say what only a restart of the process can mend; empty while it may mend itself.
+
+        Not while the process ends: to be killed then would cost the answers of who was accepted.
+        """
+        if self._is_unready_for_drain:
+            return []
+        reasons = [
+            f"{live.id}: {live.batcher.failure}; restarts of its engine have not helped"
+            for live in self._sick_defaults()
+            if self._supervisor.is_given_up(live.id)
+        ]
+        if self._pool.failure is not None and self._pool.is_given_up:
+            reasons.append(f"{self._pool.failure}; restarts have not helped")
         return reasons
+
+    def _sick_defaults(self) -> list[LiveServable]:
+        """Return the versions that answer by default, and cannot."""
+        # Of the others, callers have the choice, or the default version answers for them.
+        return [
+            version.live
+            for model in self._manager.catalog.statuses()
+            for version in model.versions
+            if version.live is not None
+            and version.version == model.default_version
+            and not version.live.batcher.is_healthy
+        ]
 
     def statuses(self) -> tuple[ModelStatus[LiveServable], ...]:
         """Every model with its versions and their states."""

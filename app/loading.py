@@ -10,19 +10,21 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from app.artifacts.manifest import Manifest
 from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
 from app.drift.monitor import DriftMonitor
+from app.inference.leases import Leases
 from app.inference.live import LiveServable
 from app.inference.reuse import ResultReuse
-from app.metrics import Metrics
+from app.metrics import Metrics, ServableMetrics
 from app.registry.store import StoredVersion
 from app.runtime.memory import give_back
 from app.runtime.policy import EnginePolicy
 from app.runtime.preparing import LoadServable, prepare_servable
-from app.types import Servable, ServableState
+from app.types import Servable, ServableId, ServableState
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +40,12 @@ eighth lower (``benchmarks/README.md``).
 
 
 class ServableLoader:
-    """Brings one version from its folder to a running batcher, and back.
+    """Brings one version from its folder to a running batcher, and back; again where it failed.
 
     Everything that takes long runs in a thread of its own, of lower priority where the system has
     that for threads, as have those that the engine makes there: the event loop goes on serving.
+
+    ``on_failure`` is told on the event loop of versions whose batcher fails, with the reason.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class ServableLoader:
             reuse: Keeps each version from computing anything twice, where that is asked for.
         """
         self.cut_off_images = 0
+        self.on_failure: Callable[[ServableId, str], None] = lambda servable_id, reason: None
         self._thread = ThreadPoolExecutor(1, "load", initializer=_step_back)
         self._load = load
         self._engine_policy = engine_policy
@@ -86,6 +91,60 @@ class ServableLoader:
         Raises:
             ArtifactError: It cannot be loaded, or fails its self-test.
         """
+        servable = await self._prepared(stored, manifest, on_state)
+        return self._start(servable, stored, manifest)
+
+    async def renew(
+        self, stored: StoredVersion, manifest: Manifest, live: LiveServable
+    ) -> LiveServable:
+        """Load a version once more, with metrics and drift window of the one that failed.
+
+        Raises:
+            ArtifactError: It cannot be loaded, or fails its self-test.
+        """
+        servable = await self._prepared(stored, manifest, lambda state: None)
+        batcher = self._batcher(servable, stored.id, live.metrics)
+        sha256 = manifest.files[manifest.network_file].sha256
+        self._metrics.clear_info(stored.id, live.info, sha256)
+        self._metrics.set_info(stored.id, servable.info, sha256)
+        self._metrics.set_estimate(stored.id, batcher.answered_in_s)
+        return replace(
+            live,
+            servable=servable,
+            batcher=batcher,
+            leases=Leases(),
+            reuse=self._reuse.open(stored.id, batcher),
+        )
+
+    async def retire(self, live: LiveServable) -> None:
+        """End an engine from which another one has taken over, as ``unload`` ends a version.
+
+        What hangs in it keeps its memory until it comes back, or the process ends.
+        """
+        clock = asyncio.get_running_loop().time
+        stop_by_s = clock() + self.unload_timeout_s
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(stop_by_s):
+                    await live.leases.released()
+            await live.batcher.close(timeout_s=max(stop_by_s - clock(), 0))
+        finally:  # cancelled, too
+            cut_off = await live.batcher.close(timeout_s=0)
+            if cut_off:
+                logger.error("images cut off", extra={"servable": str(live.id), "images": cut_off})
+            if live.reuse is not None:
+                await live.reuse.close()
+        await live.batcher.closed()
+        live.servable.close()
+        self._thread.submit(give_back)
+
+    async def _prepared(
+        self,
+        stored: StoredVersion,
+        manifest: Manifest,
+        on_state: Callable[[ServableState], None],
+    ) -> Servable:
+        """Build, warm up and test in the thread; what is cancelled leaves nothing behind."""
         loop = asyncio.get_running_loop()
 
         def report(state: ServableState) -> None:
@@ -93,14 +152,13 @@ class ServableLoader:
 
         preparing = loop.run_in_executor(self._thread, self._prepare, stored, manifest, report)
         try:
-            servable = await asyncio.shield(preparing)
+            return await asyncio.shield(preparing)
         except asyncio.CancelledError:
             # The thread cannot be stopped; what it builds must not be left behind.
             await asyncio.wait([preparing])
             if preparing.exception() is None:
                 preparing.result().close()
             raise
-        return self._start(servable, stored, manifest)
 
     async def unload(self, live: LiveServable) -> None:
         """Finish what was promised to requests and what the version accepted, then close it."""
@@ -156,10 +214,7 @@ class ServableLoader:
 
     def _start(self, servable: Servable, stored: StoredVersion, manifest: Manifest) -> LiveServable:
         metrics = self._metrics.for_servable(stored.id, manifest.classes)
-        batcher = DynamicBatcher(
-            servable, self._batch_policy, observer=metrics, name=str(stored.id)
-        )
-        batcher.start()
+        batcher = self._batcher(servable, stored.id, metrics)
         self._metrics.set_estimate(stored.id, batcher.answered_in_s)
         self._metrics.set_info(
             stored.id, servable.info, manifest.files[manifest.network_file].sha256
@@ -174,6 +229,19 @@ class ServableLoader:
             window=self._drift.open(stored.id, manifest),
             reuse=self._reuse.open(stored.id, batcher),
         )
+
+    def _batcher(
+        self, servable: Servable, servable_id: ServableId, metrics: ServableMetrics
+    ) -> DynamicBatcher:
+        batcher = DynamicBatcher(
+            servable,
+            self._batch_policy,
+            observer=metrics,
+            name=str(servable_id),
+            on_failure=lambda reason: self.on_failure(servable_id, reason),
+        )
+        batcher.start()
+        return batcher
 
 
 def _step_back() -> None:

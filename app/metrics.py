@@ -146,6 +146,9 @@ class Metrics:
         self.model_state = self._gauge(
             "model_state", "1 for the state that a version is in.", *servable, "state"
         )
+        self.engine_restarts = self._counter(
+            "engine_restarts_total", "Engines that were restarted because they failed.", *servable
+        )
         self.admission_estimate = self._gauge(
             "admission_estimate_seconds",
             "When an image accepted now would be answered at the latest, as far as is known.",
@@ -167,6 +170,10 @@ class Metrics:
                 self.model_state.remove(*labels)
             else:
                 self.model_state.labels(*labels).set(other is state)
+
+    def count_restart(self, servable_id: ServableId) -> None:
+        """Count one more attempt to restart the engine of a version."""
+        self.engine_restarts.labels(servable_id.name, str(servable_id.version)).inc()
 
     def set_info(self, servable_id: ServableId, info: EngineInfo, sha256: str) -> None:
         """Show what a loaded version runs on; ``sha256`` is that of its weights file."""

@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
+import resource
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -29,6 +32,8 @@ logger = logging.getLogger(__name__)
 _REPEAT_S = 1.0
 # Connections that the kernel holds for a busy event loop; uvicorn's default.
 _BACKLOG = 2048
+# After everything has been answered and closed, threads have nothing to do but to end.
+_HANGING_AFTER_S = 2.0
 # Objects until the next collection, by generation. A request leaves hardly any cycles behind, and
 # with Python's 700, some ten requests, looking for them took a twentieth of the time of each.
 _COLLECT_AFTER = (50_000, 20, 100)
@@ -103,6 +108,7 @@ def serve(settings: Settings) -> int:
         AddressError: The address is in use or not this machine's.
     """
     configure_logging(settings.log_level, settings.log_format)
+    _allow_descriptors()
     quieten_pillow()
     gc.set_threshold(*_COLLECT_AFTER)
     app = create_app(settings)
@@ -110,8 +116,9 @@ def serve(settings: Settings) -> int:
     listeners = _listen_at_all(settings, lifecycle)
     config = uvicorn.Config(
         app,
-        **connection_options(app.state),
+        **connection_options(app.state, settings.patience_policy()),
         backlog=_BACKLOG,
+        timeout_keep_alive=settings.keep_alive_timeout_s,
         # At least 1: uvicorn counts in whole seconds.
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout_s)),
     )
@@ -123,10 +130,43 @@ def serve(settings: Settings) -> int:
         scheme = "http" if lifecycle.certificate is None else "https"
         logger.info(role, extra={"url": f"{scheme}://{shown}:{port}"})
     server.run(sockets=listeners)
+    exit_code = 0 if lifecycle.is_drained else 1
     if not lifecycle.is_drained:
         logger.error("stopped before everything was finished")
-        return 1
-    return 0
+    _leave_what_hangs(exit_code)
+    return exit_code
+
+
+def _allow_descriptors() -> None:
+    """Take as many descriptors as this user may have; by default shells give 1,024 of them.
+
+    Each connection is one: without it, a thousand idle ones would keep everybody else out.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # macOS: no more than the kernel's maximum
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _leave_what_hangs(exit_code: int) -> None:
+    """End the process although a thread of it does not end: a load that hangs, say.
+
+    Python would wait for it at its own end, for ever, and the service would be killed in the end,
+    with another exit code.
+    """
+    waiting = [
+        thread
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread() and not thread.daemon
+    ]
+    by_s = time.monotonic() + _HANGING_AFTER_S
+    for thread in waiting:
+        thread.join(max(by_s - time.monotonic(), 0))
+    left = [thread.name for thread in waiting if thread.is_alive()]
+    if left:
+        logger.error("threads do not end, leaving them", extra={"threads": left})
+        logging.shutdown()
+        os._exit(exit_code)
 
 
 def _listen_at_all(settings: Settings, lifecycle: Lifecycle) -> list[socket.socket]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.artifacts.checksums import verify_files
-from app.artifacts.manifest import read_manifest
+from app.artifacts.trust import ANYBODY, TrustPolicy
 from app.errors import ArtifactError
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
@@ -25,6 +25,7 @@ class VersionCheck:
         samples: Images in its self-test.
         top1_agreement: Share of them with the recorded first class, 0..1.
         max_deviation: Largest absolute difference of any probability.
+        signed_by: Who vouches for it: names of trusted keys, ids of others.
     """
 
     servable: str
@@ -34,9 +35,10 @@ class VersionCheck:
     samples: int
     top1_agreement: float
     max_deviation: float
+    signed_by: tuple[str, ...] = ()
 
 
-def check_version(folder: Path, policy: EnginePolicy) -> VersionCheck:
+def check_version(folder: Path, policy: EnginePolicy, trust: TrustPolicy = ANYBODY) -> VersionCheck:
     """Do what a server does before a version becomes AVAILABLE: compare, load, warm up, test.
 
     The folder may have any name: a version that is still being published is checked as well.
@@ -46,7 +48,8 @@ def check_version(folder: Path, policy: EnginePolicy) -> VersionCheck:
     """
     if not folder.is_dir():
         raise ArtifactError(f"{folder} is no folder")
-    manifest = read_manifest(folder)
+    manifest = trust.read(folder)
+    signed_by = trust.signers(folder)
     verify_files(folder, manifest)
     servable, result = prepare_servable(folder, manifest, policy, load_servable)
     info = servable.info
@@ -59,4 +62,5 @@ def check_version(folder: Path, policy: EnginePolicy) -> VersionCheck:
         samples=result.samples,
         top1_agreement=result.top1_agreement,
         max_deviation=result.max_deviation,
+        signed_by=signed_by,
     )

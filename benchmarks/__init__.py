@@ -19,6 +19,8 @@ the service.
     CPU time of a process and of the whole machine, and what the machine is.
 ``report``
     Tables, ratios and verdicts, as text, Markdown and JSON.
+``soak``
+    Many requests of every kind: what fails, grows or stays behind.
 ``peers``
     What Keraserve is measured against.
 """

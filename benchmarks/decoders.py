@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.imaging.container import open_container
+from app.imaging.container import Limits, open_container
 from app.imaging.decoder import ImagingPolicy, decode_image
 from app.types import ImageArray, InputSpec
 from benchmarks.pictures import picture
@@ -120,7 +120,8 @@ def decoders(case: Case) -> dict[str, Decoder]:
 
 def by_file_object(case: Case) -> ImageArray:
     """Decode what has the network's size already on the way that any other file takes."""
-    container = open_container(case.data, "JPEG" if case.is_jpeg else "PNG", 50_000_000)
+    limits = Limits(POLICY.max_image_pixels, POLICY.max_decode_ms)
+    container = open_container(case.data, "JPEG" if case.is_jpeg else "PNG", limits)
     container.image.load()
     return np.asarray(container.image).reshape(case.spec.shape)
 

@@ -172,6 +172,17 @@ class ServerProcess:
         finally:
             process_tree.send(pids, signal.SIGCONT)
 
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal to the main process, and return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        try:
+            return self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(
+                f"{self.spec.name} did not stop within {_STOP_TIMEOUT_S:g} s.{self._log_tail()}"
+            ) from None
+
     def _stop(self) -> None:
         try:
             self._stop_main()

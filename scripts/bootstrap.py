@@ -28,7 +28,7 @@ from scripts.environment import Environment
 from scripts.interpreters import BootstrapError, choose_interpreter, say
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ("serve", "tensorflow", "samples", "train", "dev")
+LAYERS = ("serve", "tensorflow", "samples", "train", "dev", "fuzz")
 
 
 def has_nvidia_driver() -> bool:

@@ -32,3 +32,4 @@ layer gpu --extra gpu --group build
 layer samples --extra samples --group build
 layer train --extra train --group build
 layer dev --extra dev --group build
+layer fuzz --extra fuzz --group build

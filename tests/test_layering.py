@@ -25,7 +25,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.lifecycle", "app.version_check", "app.tuning", "app.bulk"}),
     frozenset({"app.administration", "app.client"}),
     frozenset({"app.schemas"}),
-    frozenset({"app.loading", "app.keeping", "app.rollout", "app.samples"}),
+    frozenset({"app.loading", "app.keeping", "app.rollout", "app.samples", "app.supervision"}),
     frozenset({"app.settings"}),
     frozenset({"app.inference"}),
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),
@@ -34,6 +34,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     ),
     frozenset(
         {"app.json_file", "app.watching", "app.charts", "app.text_table", "app.progress_bar"}
+        | {"app.patience", "app.restarts"}
     ),
     frozenset({"app.types", "app.errors"}),
     frozenset({"app"}),  # app/__init__.py: the version number

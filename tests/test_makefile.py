@@ -23,11 +23,13 @@ TARGETS = {
     "check",
     "clean",
     "format",
+    "fuzz",
     "help",
     "lint",
     "lock",
     "samples",
     "serve",
+    "soak",
     "tensorboard",
     "test",
     "train",
@@ -194,6 +196,26 @@ def test_make_samples_ends_with_the_code_of_the_first_that_fails(tmp_path: Path)
     )
     assert (done.returncode, done.stdout) == (2, "samples cifar10\n")
     assert "Error 3" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        pytest.param((), "-n 2 --dist loadfile --no-loadscope-reorder", id="all, two at a time"),
+        pytest.param(("ARGS=-k name -x",), "-k name -x", id="the chosen ones alone"),
+        pytest.param(("WORKERS=1",), "", id="all, one after the other"),
+        pytest.param(
+            ("ARGS=tests/keras", "WORKERS=4"),
+            "-n 4 --dist loadfile --no-loadscope-reorder tests/keras",
+            id="the chosen ones, as many as wanted at a time",
+        ),
+    ],
+)
+def test_make_test_runs_all_in_parallel_and_the_chosen_ones_as_told(
+    arguments: tuple[str, ...], command: str
+) -> None:
+    words = make("-n", "test", *arguments).splitlines()[-1].split()
+    assert words[words.index("pytest") + 1 :] == command.split()
 
 
 def test_check_is_lint_typecheck_and_test() -> None:

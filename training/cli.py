@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from app.errors import ArtifactError
+from app.errors import ArtifactError, SigningKeyError
 from training.commands import (
     GATE_FAILED,
     INTERRUPTED,
@@ -16,8 +16,10 @@ from training.commands import (
     UNUSABLE_INPUT,
     evaluate,
     import_model,
+    keygen,
     run,
     samples,
+    sign,
     upgrade,
     versions,
 )
@@ -27,7 +29,7 @@ from training.data.dataset import DataError
 from training.fitting.run_directory import RunInUseError
 from training.publishing.gate import GateError
 
-COMMANDS = (run, evaluate, import_model, upgrade, samples, versions)
+COMMANDS = (run, evaluate, import_model, upgrade, samples, versions, sign, keygen)
 
 _DESCRIPTION = """\
 Trains image classifiers, judges them by images that they have not learnt from, and publishes them
@@ -61,7 +63,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     try:
         code: int = arguments.handle(arguments)
         sys.stdout.flush()
-    except (ConfigError, DataError, ArtifactError, RunInUseError) as error:
+    except (ConfigError, DataError, ArtifactError, RunInUseError, SigningKeyError) as error:
         return fail(str(error), UNUSABLE_INPUT)
     except GateError as error:
         return fail(f"not published: {error}", GATE_FAILED)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from app.artifacts.keras_file import check_keras_file
 from app.errors import ArtifactError
 from app.types import ImageArray, ScoreArray
 
@@ -40,6 +41,7 @@ def load_published(path: Path) -> keras.Model:
     Raises:
         ArtifactError: It cannot be read, or holds code such as a Lambda layer.
     """
+    check_keras_file(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError) as error:

@@ -1,6 +1,6 @@
 """Everything that knows HTTP; one module per family of routes.
 
-``classify``, ``models``, ``samples``, ``admin``, ``health``, ``metrics``, ``docs``,
+``classify``, ``models``, ``samples``, ``admin``, ``debug``, ``health``, ``metrics``, ``docs``,
 ``playground``
     Routes.
 ``query``, ``uploads``, ``single_part``, ``multipart``, ``json_body``,
@@ -10,7 +10,7 @@
     Whether a request may do what it asks.
 ``problems``, ``error_handlers``
     From an exception to a problem document: the one table of codes and statuses.
-``middleware``, ``record``, ``accounts``, ``refusal_log``, ``disconnect``
+``middleware``, ``record``, ``accounts``, ``refusal_log``, ``flight_recorder``, ``disconnect``
     What every request gets: id, log line, metrics, and an end when its client leaves.
 ``admission``, ``gate``
     Whether there is room for a classification; asked in its route, and under overload before that.
@@ -32,17 +32,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
-from app.api import admin, classify, docs, health, metrics, models, playground, samples
+from app.api import admin, classify, debug, docs, health, metrics, models, playground, samples
 from app.api.accounts import RequestAccounts
 from app.api.direct_route import DirectRoutes
 from app.api.error_handlers import install_error_handlers
 from app.api.express import ExpressLane
+from app.api.flight_recorder import FlightRecorder
 from app.api.gate import RefusalGate
 from app.api.middleware import RequestMiddleware
 from app.api.openapi import build_openapi
 
 # In the order in which paths are compared: the busiest first.
-_FAMILIES = (classify, health, metrics, models, samples, admin, docs, playground)
+_FAMILIES = (classify, health, metrics, models, samples, admin, debug, docs, playground)
 
 
 def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:
@@ -60,7 +61,8 @@ def install(app: FastAPI, cors_origins: Sequence[str] = ()) -> None:
     app.router.redirect_slashes = False
     app.openapi = partial(build_openapi, app)  # type: ignore[method-assign]
     install_error_handlers(app)
-    accounts = RequestAccounts(app.state.lifecycle.metrics)
+    recorder = app.state.recorder = FlightRecorder(app.state.lifecycle.recorder_policy)
+    accounts = RequestAccounts(app.state.lifecycle.metrics, recorder)
     gate = RefusalGate(app, app.state.lifecycle, accounts)
     lane = ExpressLane(
         app, app.state.lifecycle, accounts, on_begun=gate.note_begun, is_open=not cors_origins

@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import Counter, Histogram
 
 from app.access.limits import Visit
+from app.api.flight_recorder import FlightRecorder
 from app.api.record import RequestRecord
 from app.api.refusal_log import LIMITED_CODE, REFUSAL_CODES, RefusalLog
 from app.logging import log_event
@@ -31,6 +32,10 @@ _QUIET_ROUTES = frozenset(
 )  # fmt: skip
 
 
+# Scanners and probes fail all day long, and would be all that is remembered.
+_UNRECORDED = _QUIET_ROUTES | {UNMATCHED}
+
+
 class RequestAccounts:
     """The metrics and the log of requests, and the end of what they hold of limits.
 
@@ -41,10 +46,11 @@ class RequestAccounts:
             loop's clock.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
-        """Count in ``metrics``."""
+    def __init__(self, metrics: Metrics, recorder: FlightRecorder) -> None:
+        """Count in ``metrics``; ``recorder`` is told of every request but those of machines."""
         self.refused_s = -math.inf
         self._metrics = metrics
+        self._recorder = recorder
         # Looking up the children of a metric by labels costs more than counting. Closed sets:
         # routes, methods and codes.
         self._counters: dict[tuple[str, str, int], Counter] = {}
@@ -80,6 +86,8 @@ class RequestAccounts:
         durations[0].observe(elapsed_s)
         if code >= 400:
             durations[1].observe(elapsed_s)
+        if route not in _UNRECORDED:
+            self._recorder.end(record, route, method, code, elapsed_s)
         if record.error_code in REFUSAL_CODES:
             self.refused_s = record.arrived_s
         level = _level(route, code)

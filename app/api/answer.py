@@ -64,6 +64,7 @@ def answer_response(
     """
     timing = timing_entry(answer.timing, record.elapsed_s())
     record.servable, record.timing = servable, timing
+    record.queue_position = answer.timing.queue_position
     body = ClassifyResponse(
         request_id=record.request_id,
         model=servable.name,

@@ -120,6 +120,7 @@ async def classify_batch(request: Request) -> Response:
     slow = slowest(answer.timing for answer in good)
     timing = None if slow is None else timing_entry(slow, total_s)
     record.servable, record.timing = live.id, timing
+    record.queue_position = None if slow is None else slow.queue_position
     failed = len(answers) - len(good)
     body = BatchResponse(
         request_id=record.request_id,

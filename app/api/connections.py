@@ -8,6 +8,7 @@ from starlette.datastructures import State
 
 from app.api.protocol import gated
 from app.lifecycle import Lifecycle
+from app.patience import PatiencePolicy
 
 # Of every answer, also those that uvicorn gives by itself to what is no HTTP. Pages say more of
 # what they may load, in a policy of their own: browsers keep to both.
@@ -19,11 +20,12 @@ _SECURITY_HEADERS = [
 ]
 
 
-def connection_options(state: State) -> dict[str, Any]:
+def connection_options(state: State, patience: PatiencePolicy | None = None) -> dict[str, Any]:
     """Return what uvicorn's ``Config`` takes for the connections of an application.
 
     Args:
         state: Of the application, as ``app.main`` and ``app.api.install`` have set it.
+        patience: With slow clients.
     """
     lifecycle: Lifecycle = state.lifecycle
     headers, options = list(_SECURITY_HEADERS), {}
@@ -33,7 +35,7 @@ def connection_options(state: State) -> dict[str, Any]:
         if lifecycle.hsts_max_age_s:
             headers.append(("Strict-Transport-Security", f"max-age={lifecycle.hsts_max_age_s}"))
     return {
-        "http": gated(state.gate, state.lane),
+        "http": gated(state.gate, state.lane, patience=patience),
         "headers": headers,
         "server_header": False,
         "log_config": None,  # app.logging formats every line

@@ -210,6 +210,7 @@ class ExpressRequest:
     def _give_up(self) -> bool:
         if self.response_complete or self._image is None:
             return False
+        record_of(self._scope).note_progress(self._image.progress)
         self._image.cancel()
         return True
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from app.api.dependencies import lifecycle_of
 from app.api.openapi import answer_headers, operation_id, problems
 from app.schemas.answers import (
+    Death,
     Liveness,
     OpenInferenceLive,
     OpenInferenceReady,
@@ -24,16 +26,32 @@ _NO_CACHE = {"Cache-Control": "no-store"}
 _UNREADY_STATUS = 503
 
 
-def _responses(unready: type[Unreadiness | OpenInferenceReady] | None) -> dict[int | str, Any]:
+def _responses(model: type[BaseModel], description: str) -> dict[int | str, Any]:
     described = answer_headers() | problems("internal")
-    if unready is not None:
-        described[_UNREADY_STATUS] = {"model": unready, "description": "Traffic should not come."}
+    described[_UNREADY_STATUS] = {"model": model, "description": description}
     return described
 
 
-@router.get("/livez", summary="Alive", response_model=Liveness, responses=_responses(None))
-async def livez() -> Response:
-    """Answer 200 as long as the process can answer; restart it if it does not."""
+_SHOULD_NOT_COME = "Traffic should not come."
+_SHOULD_RESTART = "The process should be restarted."
+
+
+@router.get(
+    "/livez",
+    summary="Alive",
+    response_model=Liveness,
+    responses=_responses(Death, _SHOULD_RESTART),
+)
+async def livez(request: Request) -> Response:
+    """Answer 200 as long as the process can answer and mend itself; restart it if it does not.
+
+    503 with the reasons where an engine hangs or dies and restarting it has not helped, often
+    enough (KERASERVE_ENGINE_RESTARTS), or where the threads that decode have.
+    """
+    reasons = lifecycle_of(request).dead_reasons()
+    if reasons:
+        body = Death(reasons=reasons).model_dump()
+        return JSONResponse(body, _UNREADY_STATUS, headers=_NO_CACHE)
     return JSONResponse(Liveness().model_dump(), headers=_NO_CACHE)
 
 
@@ -57,7 +75,7 @@ for _path in ("/readyz", "/healthz", "/health", "/ping"):
         name=_path.removeprefix("/"),
         summary="Ready" if _path == "/readyz" else "Ready, as /readyz",
         response_model=Readiness,
-        responses=_responses(Unreadiness),
+        responses=_responses(Unreadiness, _SHOULD_NOT_COME),
     )
 
 
@@ -65,18 +83,20 @@ for _path in ("/readyz", "/healthz", "/health", "/ping"):
     "/v2/health/live",
     summary="Alive, Open Inference Protocol",
     response_model=OpenInferenceLive,
-    responses=_responses(None),
+    responses=_responses(OpenInferenceLive, _SHOULD_RESTART),
 )
-async def open_inference_live() -> Response:
-    """Answer as KServe does."""
-    return JSONResponse(OpenInferenceLive().model_dump(), headers=_NO_CACHE)
+async def open_inference_live(request: Request) -> Response:
+    """Answer as KServe does: 200 or 503, as /livez."""
+    is_live = not lifecycle_of(request).dead_reasons()
+    body = OpenInferenceLive(live=is_live).model_dump()
+    return JSONResponse(body, 200 if is_live else _UNREADY_STATUS, headers=_NO_CACHE)
 
 
 @router.get(
     "/v2/health/ready",
     summary="Ready, Open Inference Protocol",
     response_model=OpenInferenceReady,
-    responses=_responses(OpenInferenceReady),
+    responses=_responses(OpenInferenceReady, _SHOULD_NOT_COME),
 )
 async def open_inference_ready(request: Request) -> Response:
     """Answer as KServe does: 200 or 503."""

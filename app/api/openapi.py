@@ -32,6 +32,7 @@ TAGS = [
     {"name": "models", "description": "What is served, and what it is."},
     {"name": "samples", "description": "Labelled images of each model, to try it with."},
     {"name": "admin", "description": "Change what is served."},
+    {"name": "debug", "description": "Why single requests were slow or failed."},
     {"name": "health", "description": "For load balancers, orchestrators and Prometheus."},
 ]
 

@@ -179,6 +179,8 @@ def problem_response(
 def error_response(scope: Scope, error: ServingError) -> Response:
     """Build the answer to a request that ended in an error of ours."""
     headers = {}
+    if error.progress is not None:
+        record_of(scope).note_progress(error.progress)
     if isinstance(error, QueueFullError | RateLimitedError):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, UnauthenticatedError):

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any, cast
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app.api.admission import PATH
 from app.api.express import ExpressLane, ExpressRequest
 from app.api.gate import METHOD, RefusalGate
+from app.api.slow_clients import PatientProtocol
+from app.patience import PatiencePolicy
 
 _METHOD = METHOD.encode("ascii")
 _EXPRESS_PATH = PATH.encode("ascii")
@@ -65,7 +67,7 @@ class _StandingHeaders:
         return self._text
 
 
-class GatedProtocol(HttpToolsProtocol):
+class GatedProtocol(PatientProtocol):
     """One connection, on which requests may be refused or answered without a task.
 
     Refuse: what the gate refuses is answered at once, in one piece, if nothing on the connection
@@ -103,6 +105,8 @@ class GatedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what has come; of a body that is held and not whole, wait for the rest."""
         super().data_received(data)
+        if self._part is not None:
+            self._wait_for_rest()
         if self._held is not None and self._hold_timer is None:
             self._hold_timer = self.loop.call_later(self._hold_s, self._let_go)
 
@@ -122,6 +126,11 @@ class GatedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuse the request, hold it until its body is there, or begin it."""
+        self.progressed()
+        self.require_few_headers()
+        self._part = "body"
+        if self._part_timer is not None:
+            self._end_part()
         if self._is_simple():
             scope: Any = self.scope
             path, _, query = self.url.partition(b"?")
@@ -143,6 +152,7 @@ class GatedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
+        self.progressed()
         if self._held is None:
             super().on_body(body)
         else:
@@ -150,6 +160,9 @@ class GatedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Begin what was held; where a request was answered before, begin to wait for the next."""
+        self._part = None
+        if self._part_timer is not None:
+            self._end_part()
         if self._held is not None:
             body = b"".join(self._held)
             scope: Any = self.scope
@@ -233,9 +246,21 @@ class GatedProtocol(HttpToolsProtocol):
             )
 
 
-def gated(gate: RefusalGate, lane: ExpressLane, hold_s: float = HOLD_S) -> type[asyncio.Protocol]:
+def gated(
+    gate: RefusalGate,
+    lane: ExpressLane,
+    hold_s: float = HOLD_S,
+    patience: PatiencePolicy | None = None,
+) -> type[asyncio.Protocol]:
     """Return what uvicorn makes its connections with (``http`` of its ``Config``)."""
     # It asks for a class, and calls it: any callable will do.
     standing = _StandingHeaders()
-    made = partial(GatedProtocol, gate=gate, lane=lane, standing=standing, hold_s=hold_s)
+    made = partial(
+        GatedProtocol,
+        gate=gate,
+        lane=lane,
+        standing=standing,
+        hold_s=hold_s,
+        patience=patience or PatiencePolicy(),
+    )
     return cast(type[asyncio.Protocol], made)

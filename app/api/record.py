@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from app.access.limits import Visit
+from app.errors import Progress
 from app.inference.records import StageTiming
 from app.schemas.answers import TimingEntry
 from app.types import ServableId
@@ -34,6 +35,8 @@ class RequestRecord:
         arrived_s: When it arrived, on the event loop's clock: for deadlines.
         servable: The version that answered, once one was found.
         timing: Where the time went; of several images the slowest of each stage.
+        queue_position: Place of its image in the queue when it came, from 1; of several the last.
+        progress: How far its image came, where it failed.
         error_code: The problem's code, where the answer is one.
         by: Who asks, where they need to say so: the name of their key, never the key.
         visit: What it holds of the limits of its caller, where there are any.
@@ -45,6 +48,8 @@ class RequestRecord:
     servable: ServableId | None = None
     timing: TimingEntry | None = None
     error_code: str | None = None
+    queue_position: int | None = None
+    progress: Progress | None = None
     by: str | None = None
     visit: Visit | None = None
 
@@ -52,6 +57,10 @@ class RequestRecord:
         """Return what the answer has beside its own headers, whichever way it takes."""
         headers = [(b"x-request-id", self.request_id.encode("ascii"))]
         return headers if self.visit is None else headers + self.visit.headers()
+
+    def note_progress(self, progress: Progress) -> None:
+        """Take note of how far the image came, because there is no answer that tells."""
+        self.progress, self.queue_position = progress, progress.queue_position
 
     def elapsed_s(self) -> float:
         """Return the time since the request arrived."""
@@ -75,6 +84,7 @@ def slowest(timings: Iterable[StageTiming]) -> StageTiming | None:
         max(timing.queue_s for timing in timings),
         max(timing.execute_s for timing in timings),
         max(timing.batch_size for timing in timings),
+        max(timing.queue_position or 0 for timing in timings) or None,
     )
 
 

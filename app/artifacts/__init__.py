@@ -12,6 +12,18 @@
     Brightness and contrast, measured alike in training and when serving.
 ``checksums``
     SHA-256 of files, and the comparison of a folder with its manifest.
+``limits``
+    How much a version may ask for before anything of it is unpacked.
+``archive``, ``keras_file``, ``weights_file``
+    Look into zip archives, ``.keras`` files and weights before anybody opens them.
+``plain_file``
+    Reads small files that may be links, pipes or endless.
+``signatures``
+    ``signatures.json``: who vouches for a version.
+``trust``
+    Which of them a server wants.
+``signing_keys``
+    The files of keys for both.
 ``samples``
     ``samples.npz``: what the self-test runs.
 ``labelled_samples``

@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.artifacts.archive import open_archive
 from app.errors import ArtifactError
 
 MAX_BYTES = 512 * 1024**2
@@ -61,7 +62,7 @@ def array_names(path: Path) -> frozenset[str]:
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a file, and turn all that can be wrong with it into an error that names it."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             yield archive
     except FileNotFoundError as error:
         raise ArtifactError(f"{path.name} is missing") from error

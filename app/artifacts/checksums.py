@@ -3,7 +3,7 @@
 A version never changes after it was published, so a file that the manifest does not list is as
 wrong as one that is missing. The exception are names that begin with a dot, at any depth: systems
 drop such files into folders by themselves (``.DS_Store``, ``.nfs0000…``), they carry no content of
-a version and are never looked at.
+a version and are never looked at. Nor is ``signatures.json`` listed, which is about the manifest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ import hashlib
 import stat
 from pathlib import Path
 
-from app.artifacts.layout import MANIFEST
+from app.artifacts.layout import MANIFEST, OPENVINO_MODEL, SIGNATURES
+from app.artifacts.limits import (
+    MAX_DESCRIPTION_BYTES,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_TOTAL_BYTES,
+)
 from app.artifacts.manifest import FileRecord, Manifest
 from app.errors import ArtifactError
 
@@ -25,7 +31,7 @@ def file_record(path: Path) -> FileRecord:
 
 
 def folder_records(folder: Path) -> dict[str, FileRecord]:
-    """Return the record of every file below ``folder`` but its manifest.
+    """Return the record of every file below ``folder`` but its manifest and signatures.
 
     Returns:
         Records by path inside the folder, with forward slashes, sorted. Dot files are left out.
@@ -46,6 +52,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
             and what differs.
     """
     try:
+        _check_sizes(manifest)
         content = _content(folder)
         _compare_names(content, manifest)
         _compare_sizes(content, manifest)
@@ -53,6 +60,19 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     except OSError as error:
         name = Path(error.filename or folder).name
         raise ArtifactError(f"{name!r} cannot be read: {error.strerror}") from error
+
+
+def _check_sizes(manifest: Manifest) -> None:
+    """Refuse what would take hours to hash, or the memory of the host to parse."""
+    sizes = {name: record.size_bytes for name, record in manifest.files.items()}
+    if len(sizes) > MAX_FILES:
+        raise ArtifactError(f"{MANIFEST} lists {len(sizes):,} files, the limit is {MAX_FILES:,}")
+    for name, size in sizes.items():
+        limit = MAX_DESCRIPTION_BYTES if name == OPENVINO_MODEL else MAX_FILE_BYTES
+        if size > limit:
+            raise ArtifactError(f"{name!r} has {size:,} bytes, the limit is {limit:,}")
+    if (total := sum(sizes.values())) > MAX_TOTAL_BYTES:
+        raise ArtifactError(f"the files have {total:,} bytes, the limit is {MAX_TOTAL_BYTES:,}")
 
 
 def _content(folder: Path) -> dict[str, Path]:
@@ -70,8 +90,10 @@ def _content(folder: Path) -> dict[str, Path]:
                 # What a link points to can change without the version changing, and opening a
                 # named pipe would wait for ever.
                 raise ArtifactError(f"{relative!r} is no regular file (links are refused)")
-            elif relative != MANIFEST:
+            elif relative not in (MANIFEST, SIGNATURES):
                 content[relative] = path
+            if len(content) + len(pending) > MAX_FILES:
+                raise ArtifactError(f"it holds more than {MAX_FILES:,} files and folders")
     return dict(sorted(content.items()))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from app.artifacts.layout import MANIFEST, MODEL, SAVED_MODEL
+from app.artifacts.plain_file import read_plain_file
 from app.artifacts.record import Record
 from app.artifacts.statistics import ReferenceStatistics
 from app.errors import ArtifactError
@@ -23,6 +25,9 @@ left out where they are empty: what needs none of them stays readable for the se
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """Model names: safe as a folder, a URL segment and a metric label."""
 
+
+MAX_MANIFEST_BYTES = 16 * 1024**2
+"""A manifest of 1,000 classes has 100 kB; it is read as a whole."""
 
 NetworkFormat = Literal["keras", "saved_model"]
 """How a version holds its network: layers of Keras, or a frozen TensorFlow graph."""
@@ -81,6 +86,13 @@ class TrainingRecord(Record):
     hardware: str
     libraries: dict[str, str]
     commit: str | None = None
+
+    @field_validator("config")
+    @classmethod
+    def _require_json(cls, config: dict[str, Any]) -> dict[str, Any]:
+        # Read from JSON, 1e999 is infinite, which no JSON that answers with it could say.
+        json.dumps(config, allow_nan=False)
+        return config
 
 
 class SelfTestTolerance(Record):
@@ -156,13 +168,31 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         ArtifactError: It is missing, no JSON, of another schema version, or has a bad field.
     """
-    path = folder / MANIFEST
+    return parse_manifest(manifest_bytes(folder))
+
+
+def manifest_bytes(folder: Path) -> bytes:
+    """Return the content of ``folder/manifest.json``, unread: what a signature is about.
+
+    Raises:
+        ArtifactError: It is missing, no regular file, or above ``MAX_MANIFEST_BYTES``.
+    """
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return read_plain_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
     except FileNotFoundError as error:
         raise ArtifactError(f"{MANIFEST} is missing") from error
     except OSError as error:
         raise ArtifactError(f"{MANIFEST} cannot be read: {error.strerror}") from error
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """Validate the content of a manifest.
+
+    Raises:
+        ArtifactError: It is no JSON, of another schema version, or has a bad field.
+    """
+    try:
+        return Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"

@@ -296,6 +296,11 @@ class DynamicBatcher:
             return self._dispatcher.fail_all(lambda: BatcherStoppedError(text))
         return 0
 
+    async def closed(self) -> None:
+        """Wait until ``is_closed``, after ``close()``; for ever where an execution does not end."""
+        if self._dispatcher.is_started:
+            await self._dispatcher.device_ended.wait()
+
     def _admit(
         self, count: int, deadline_s: float | None, priority: Priority
     ) -> tuple[asyncio.AbstractEventLoop, float | None]:

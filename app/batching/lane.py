@@ -100,6 +100,8 @@ class DeviceLane:
 
     def submit(self, batch: Sequence[BatchTask], now_s: float) -> None:
         """Hand a batch to the device, or lay it ready."""
+        for task in batch:
+            task.left_at_s = now_s
         if self.current is None:
             self.current, self._since_s = batch, now_s
             self._thread.submit(batch)

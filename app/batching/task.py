@@ -43,13 +43,15 @@ class BatchTask:
         enqueued_at_s: Clock time of acceptance.
         deadline_s: Clock time after which nobody wants the answer any more, or None.
         priority: ``interactive`` goes before ``bulk``.
+        queue_position: Its place in the queue when it came, from 1; 0 before it was queued.
+        left_at_s: Clock time at which it was handed to a device; None while it waits.
         expected_s: When it was expected to be answered, s after ``enqueued_at_s``; None where
             nothing was.
     """
 
     __slots__ = (
         "_follower", "_forget", "_future", "deadline_s", "enqueued_at_s", "expected_s", "image",
-        "priority",
+        "left_at_s", "priority", "queue_position",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +71,8 @@ class BatchTask:
         self.deadline_s = deadline_s
         self.priority: Priority = priority
         self.expected_s = expected_s
+        self.queue_position = 0
+        self.left_at_s: float | None = None
         self._future = future
         self._forget = forget
         self._follower: Follower | None = None

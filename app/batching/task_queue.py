@@ -51,8 +51,14 @@ class TaskQueue:
         )
 
     def push(self, task: BatchTask) -> None:
-        """Put ``task`` at the end of its line."""
-        (self._bulk if task.priority == "bulk" else self._interactive)[task] = None
+        """Put ``task`` at the end of its line, and note its place: bulk stands behind all."""
+        line = self._interactive
+        if task.priority == "bulk":
+            line = self._bulk
+            task.queue_position = len(self._interactive) + len(line) + 1
+        else:
+            task.queue_position = len(line) + 1
+        line[task] = None
 
     def discard(self, task: BatchTask) -> bool:
         """Take ``task`` out, wherever it stands.

@@ -191,7 +191,7 @@ class UploadTooLargeError(RequestFaultError):
 
 
 class ImageTooLargeError(RequestFaultError):
-    """The image has more pixels than the limit."""
+    """The image has more pixels, or takes more time to decode, than the limit."""
 
     code = "image_too_large"
 

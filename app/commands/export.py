@@ -9,15 +9,17 @@ from typing import Any
 
 from app.artifacts.checksums import verify_files
 from app.artifacts.layout import OPENVINO_MODEL
-from app.artifacts.manifest import Manifest, read_manifest
+from app.artifacts.manifest import Manifest
 from app.artifacts.republish import republish_version
+from app.artifacts.signatures import unsigned_note
 from app.errors import ArtifactError
+from app.settings import load_settings
 
 _DESCRIPTION = """\
 Publishes a version once more, under the next number, with its network exported for the openvino
 engine, which executes it on hosts without a GPU several times as fast, without TensorFlow. Training
 does so by itself: this is for versions of before. A published version never changes; the old one
-stays as it is.
+stays as it is. A signature is of one version: sign the new one, too.
 
 With --to the export alone is written into a new folder, and nothing is published.
 """
@@ -41,7 +43,7 @@ def _export(options: argparse.Namespace) -> int:
     folder: Path = options.folder
     if not folder.is_dir():
         raise ArtifactError(f"{folder} is no folder")
-    manifest = read_manifest(folder)
+    manifest = load_settings().trust_policy().read(folder)
     if options.to is not None:
         _write_export(folder, manifest, options.to)
         print(f"exported {manifest.name}:{manifest.version} to {options.to}")
@@ -60,6 +62,8 @@ def _export(options: argparse.Namespace) -> int:
         add=lambda staging: _write_export(place, manifest, (staging / OPENVINO_MODEL).parent),
     )
     print(f"published {published}")
+    for line in unsigned_note(place, published):
+        print(line)
     return 0
 
 

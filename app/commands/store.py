@@ -43,7 +43,8 @@ def add_store_commands(model_commands: Any) -> None:
     listing = model_commands.add_parser(
         "list",
         help="list the versions in the store",
-        description="List every version in the store and whether its files are whole.",
+        description="List every version in the store, whether its files are whole, and who signed "
+        "it: trusted keys by their names, others by their ids.",
     )
     listing.add_argument(
         "--model-dir", metavar="FOLDER", help=f"the store [{ENV_PREFIX}MODEL_DIR, default: models]"
@@ -84,11 +85,20 @@ def _store_root(model_dir: str | None) -> Path:
 
 def _list_models(options: argparse.Namespace) -> int:
     root = _store_root(options.model_dir)
-    rows, broken = _rows(ModelStore(root), root)
+    rows, broken = _rows(ModelStore(root, load_settings().trust_policy()))
     if not rows:
         print(f"{root} holds no published version; `keraserve-train run cifar10` makes one.")
         return 0
-    header = ("MODEL", "VERSION", "ARCHITECTURE", "PARAMETERS", "ACCURACY", "CREATED", "FILES")
+    header = (
+        "MODEL",
+        "VERSION",
+        "ARCHITECTURE",
+        "PARAMETERS",
+        "ACCURACY",
+        "CREATED",
+        "SIGNED BY",
+        "FILES",
+    )
     for line in text_table([header, *rows], left=range(len(header))):
         print(line)
     return 1 if broken else 0
@@ -96,11 +106,12 @@ def _list_models(options: argparse.Namespace) -> int:
 
 def _check_model(options: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # as in _serve
-    policy = load_settings().engine_policy()
+    settings = load_settings()
+    policy, trust = settings.engine_policy(), settings.trust_policy()
     from app.version_check import check_version  # imported here, as the server is
 
     try:
-        found = check_version(options.folder, policy)
+        found = check_version(options.folder, policy, trust)
     except ArtifactError as error:
         if options.json:
             print(json.dumps({"ok": False, "reason": str(error)}))
@@ -114,7 +125,8 @@ def _check_model(options: argparse.Namespace) -> int:
             f"{options.folder}: {found.servable} would be served "
             f"({found.engine}, {found.precision}, {found.device}); "
             f"{found.top1_agreement:.2%} of {found.samples} samples get the recorded label, "
-            f"largest deviation {found.max_deviation:.2g}"
+            f"largest deviation {found.max_deviation:.2g}; "
+            f"signed by {'; '.join(found.signed_by) or 'nobody'}"
         )
     return 0
 
@@ -137,7 +149,7 @@ def _label_version(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(store: ModelStore, root: Path) -> tuple[list[tuple[str, ...]], bool]:
+def _rows(store: ModelStore) -> tuple[list[tuple[str, ...]], bool]:
     rows: list[tuple[str, ...]] = []
     broken = False
     for name in store.models():
@@ -146,9 +158,10 @@ def _rows(store: ModelStore, root: Path) -> tuple[list[tuple[str, ...]], bool]:
             try:
                 manifest = store.read(stored.id)
                 verify_files(stored.folder, manifest)
+                signers = "; ".join(store.trust.signers(stored.folder)) or "-"
             except ArtifactError as error:
                 broken = True
-                rows.append((name, str(version), "-", "-", "-", "-", f"FAILED: {error}"))
+                rows.append((name, str(version), *["-"] * 5, f"FAILED: {error}"))
                 continue
             accuracy = manifest.metrics.get("test_accuracy")
             rows.append(
@@ -159,6 +172,7 @@ def _rows(store: ModelStore, root: Path) -> tuple[list[tuple[str, ...]], bool]:
                     f"{manifest.parameters:,}",
                     "-" if accuracy is None else f"{accuracy:.4f}",
                     f"{manifest.created_at:%Y-%m-%d %H:%M}",
+                    signers,
                     "whole",
                 )
             )

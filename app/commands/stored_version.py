@@ -25,13 +25,13 @@ def find_version(
 
     Raises:
         SettingsError: There is no such version; says which ones there are.
-        ArtifactError: It is damaged.
+        ArtifactError: It is damaged, or not signed as it must be.
     """
     root = settings.model_dir
     if not root.is_dir():
         raise SettingsError(f"the model store {root} is no folder ({ENV_PREFIX}MODEL_DIR)")
     name = name or settings.default_model
-    store = ModelStore(root)
+    store = ModelStore(root, settings.trust_policy())
     versions = store.versions(name)
     known = ", ".join(map(str, versions)) or "none"
     if not versions:

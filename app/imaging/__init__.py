@@ -8,10 +8,14 @@
     limits that hold before any pixel is decoded.
 ``plain``
     The short way for small, ordinary PNG and JPEG files: the same pixels in about half of the time.
-``jpeg``, ``png``, ``webp``
+``jpeg``, ``png``, ``webp``, ``tiff``, ``gif``
     What of these files Pillow should not see, or must not see unchecked.
+``effort``, ``jpeg_scans``
+    How long decoding will take, told from headers, and the limit on it.
+``vp8l``, ``huffman``
+    How many tables of codes a lossless WebP brings, which only its stream tells.
 ``directory``
-    What of a TIFF or EXIF directory is needed: orientation, number of tiles.
+    What of a TIFF or EXIF directory is needed: where it is, the orientation.
 ``color``
     Any Pillow mode to 8 bits, grey or RGB, without alpha.
 ``resize``

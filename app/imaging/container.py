@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
@@ -16,9 +18,25 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from app.errors import ImageTooLargeError, UnsupportedFormatError
 from app.imaging import webp
-from app.imaging.directory import UPRIGHT, count_tiles, read_orientation
+from app.imaging.directory import UPRIGHT, read_orientation
+from app.imaging.effort import (
+    NO_EFFORT,
+    NS_PER_MS,
+    Effort,
+    TimedFile,
+    bmp_effort,
+    gif_effort,
+    jpeg_effort,
+    most_webp_tables,
+    png_effort,
+    tiff_effort,
+    webp_effort,
+)
+from app.imaging.gif import check_gif
 from app.imaging.jpeg import strip_jpeg
-from app.imaging.png import read_bit_depth, strip_png
+from app.imaging.jpeg_scans import read_coding
+from app.imaging.png import read_bit_depth, read_bits_per_pixel, strip_png
+from app.imaging.tiff import strip_tiff
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """The formats that can be enabled, by Pillow's names."""
@@ -35,11 +53,28 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MM\0+", "TIFF"),
 )
 
-_TIFF_BITS_PER_SAMPLE, _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 258, 322, 323
+_TIFF_BITS_PER_SAMPLE, _TIFF_SAMPLES, _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 258, 277, 322, 323
+_TIFF_STRIP_OFFSETS, _TIFF_TILE_OFFSETS = 273, 324
+_PROGRESSIVE_FRAME = b"\xff\xc2"
 
-# Pillow keeps a record of each strip or tile, and reads up to 64 KiB for each, whatever its
-# size. One strip per row stays below this for all but the oddest shapes.
-_MAX_TIFF_TILES = 65_536
+# A WebP may bring many tables of codes, but hardly does. If that many would take more than one part
+# in so many of the time, it is looked for in the stream, which takes up to 20 ms.
+_WEBP_LOOK_SHARE = 4
+
+# Between two looks at the clock a PNG gets this much; it becomes a thousand times as much at most.
+_TIMED_BLOCK_BYTES = 8_192
+
+
+class Limits(NamedTuple):
+    """What an image may cost.
+
+    Attributes:
+        max_pixels: Width times height.
+        max_ms: Time of one core.
+    """
+
+    max_pixels: int
+    max_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +83,15 @@ class Container:
 
     Attributes:
         image: Not loaded yet; a plain one, which is decoded without a file object, is.
-        orientation: Of the EXIF block, 1 to 8; 1 where Pillow itself turns the image (TIFF).
+        orientation: Of the EXIF block, or of a TIFF's directory, 1 to 8.
         bit_depth: Bits per sample in the file.
+        effort: What its header tells about decoding it.
     """
 
     image: Image.Image
     orientation: int = UPRIGHT
     bit_depth: int = 8
+    effort: Effort = NO_EFFORT
 
 
 def identify(data: bytes, formats: tuple[str, ...]) -> str:
@@ -76,18 +113,18 @@ def identify(data: bytes, formats: tuple[str, ...]) -> str:
     raise UnsupportedFormatError(f"{what}; enabled formats: {', '.join(formats)}.")
 
 
-def open_container(data: bytes, format_name: str, max_pixels: int) -> Container:
+def open_container(data: bytes, format_name: str, limits: Limits) -> Container:
     """Read the header of an image.
 
     Pillow's classes are called directly instead of through ``Image.open``, which would apply
     Pillow's own process-wide pixel limit before this one, and try other formats after a failure.
 
     Raises:
-        ImageTooLargeError: More than ``max_pixels``; no memory has been taken for any.
+        ImageTooLargeError: More pixels than the limit; no memory has been taken for any.
         Exception: The header is corrupt; Pillow has many ways of saying so.
     """
-    container = _OPENERS[format_name](data, max_pixels)
-    _check_pixels(container.image.size, max_pixels)
+    container = _OPENERS[format_name](data, limits)
+    _check_pixels(container.image.size, limits.max_pixels)
     return container
 
 
@@ -99,43 +136,91 @@ def _check_pixels(size: tuple[int, int], limit: int) -> None:
         )
 
 
-def _open_png(data: bytes, _: int) -> Container:
+def _orientation_of(exif: bytes | None) -> int:
+    return read_orientation(exif) if exif else UPRIGHT
+
+
+def _open_png(data: bytes, limits: Limits) -> Container:
     data, exif = strip_png(data)
-    image = PngImageFile(io.BytesIO(data))
-    return Container(image, read_orientation(exif) if exif else UPRIGHT, read_bit_depth(data))
+    worst_ms = png_effort((0, 0), 0, len(data)).worst_ns / NS_PER_MS
+    if worst_ms <= limits.max_ms:
+        image = PngImageFile(io.BytesIO(data))
+    else:
+        image = PngImageFile(TimedFile(data, limits.max_ms))
+        image.decodermaxblock = _TIMED_BLOCK_BYTES
+    effort = png_effort(image.size, read_bits_per_pixel(data), len(data))
+    return Container(image, _orientation_of(exif), read_bit_depth(data), effort)
 
 
-def _open_jpeg(data: bytes, _: int) -> Container:
+def _open_jpeg(data: bytes, _: Limits) -> Container:
     data, exif = strip_jpeg(data)
-    image = JpegImageFile(io.BytesIO(data))
-    return Container(image, read_orientation(exif) if exif else UPRIGHT)
+    effort = jpeg_effort(read_coding(data), len(data))
+    return Container(JpegImageFile(io.BytesIO(data)), _orientation_of(exif), effort=effort)
 
 
-def _open_webp(data: bytes, max_pixels: int) -> Container:
+def _open_webp(data: bytes, limits: Limits) -> Container:
     size = webp.read_size(data)
     if size is not None:
-        _check_pixels(size, max_pixels)
+        _check_pixels(size, limits.max_pixels)
+    data, picture = webp.strip_webp(data)
     image = WebPImageFile(io.BytesIO(data))
-    exif = image.info.get("exif")
-    return Container(image, read_orientation(exif) if exif else UPRIGHT)
+    effort = _webp_effort(picture, image.size, limits)
+    return Container(image, _orientation_of(image.info.get("exif")), effort=effort)
 
 
-def _open_tiff(data: bytes, max_pixels: int) -> Container:
-    tiles = count_tiles(data)
-    if tiles > _MAX_TIFF_TILES:
-        raise ValueError(f"it has {tiles:,} tiles; the limit is {_MAX_TIFF_TILES:,}")
+def _webp_effort(picture: webp.FirstPicture, size: tuple[int, int], limits: Limits) -> Effort:
+    tables = most_webp_tables(size, picture.size_bytes) if picture.is_lossless else 0
+    effort = partial(
+        webp_effort,
+        picture.size_bytes,
+        is_lossy=picture.colors is None,
+        has_tables=picture.is_lossless,
+    )
+    if effort(tables).stream_ns * _WEBP_LOOK_SHARE <= limits.max_ms * NS_PER_MS:
+        return effort(tables)
+    counted = picture.count_tables()
+    return effort(tables if counted is None else min(tables, counted))
+
+
+def _open_gif(data: bytes, _: Limits) -> Container:
+    check_gif(data)
+    return Container(GifImageFile(io.BytesIO(data)), effort=gif_effort(len(data)))
+
+
+def _open_bmp(data: bytes, _: Limits) -> Container:
+    image = BmpImageFile(io.BytesIO(data))
+    is_run_length = any(tile.codec_name == "bmp_rle" for tile in image.tile)
+    return Container(image, effort=bmp_effort(len(data), is_run_length=is_run_length))
+
+
+def _open_tiff(data: bytes, limits: Limits) -> Container:
+    orientation = read_orientation(data)
+    data = strip_tiff(data)
     image = TiffImageFile(io.BytesIO(data))
+    tags = image.tag_v2
+    bits = tags.get(_TIFF_BITS_PER_SAMPLE, (1,))
     # A tile is decoded as a whole, even if the image is only a corner of it.
-    tile = (image.tag_v2.get(_TIFF_TILE_WIDTH, 1), image.tag_v2.get(_TIFF_TILE_LENGTH, 1))
-    _check_pixels(tile, max_pixels)
-    return Container(image, bit_depth=image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))[0])
+    tile = (tags.get(_TIFF_TILE_WIDTH, 1), tags.get(_TIFF_TILE_LENGTH, 1))
+    _check_pixels(tile, limits.max_pixels)
+    tiles = max(len(tags.get(tag, ())) for tag in (_TIFF_STRIP_OFFSETS, _TIFF_TILE_OFFSETS))
+    rows_bytes = (
+        (image.width + tile[0])
+        * (image.height + tile[1])
+        * max(bits)
+        * max(tags.get(_TIFF_SAMPLES, 1), len(bits))
+        / 8
+    )
+    compression = image.info["compression"]
+    has_scans = compression == "jpeg" and _PROGRESSIVE_FRAME in data
+    effort = tiff_effort(rows_bytes, tiles, len(data), compression, has_scans=has_scans)
+    return Container(image, orientation, bits[0], effort)
 
 
-_OPENERS: dict[str, Callable[[bytes, int], Container]] = {
+_OPENERS: dict[str, Callable[[bytes, Limits], Container]] = {
     "PNG": _open_png,
     "JPEG": _open_jpeg,
     "WEBP": _open_webp,
-    "BMP": lambda data, _: Container(BmpImageFile(io.BytesIO(data))),
-    "GIF": lambda data, _: Container(GifImageFile(io.BytesIO(data))),
+    "BMP": _open_bmp,
+    "GIF": _open_gif,
     "TIFF": _open_tiff,
 }

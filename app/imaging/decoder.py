@@ -8,9 +8,16 @@ import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from app.errors import ImageDecodeError, ImageTooLargeError, InvalidRequestError, ServingError
+from app.errors import (
+    ImageDecodeError,
+    ImageTooLargeError,
+    InvalidRequestError,
+    OutOfMemoryError,
+    ServingError,
+)
 from app.imaging.color import flatten
-from app.imaging.container import FORMATS, Container, identify, open_container
+from app.imaging.container import FORMATS, Container, Limits, identify, open_container
+from app.imaging.effort import require_effort
 from app.imaging.plain import PlainImage, load_plain
 from app.imaging.resize import draft, resize
 from app.types import DecodedImage, InputSpec
@@ -27,6 +34,7 @@ _TO_UPRIGHT = {
 _FIRST_TURNED = 5  # from this orientation on, width and height change places
 
 _MAX_REASON_CHARACTERS = 120
+_BYTES_PER_PIXEL = 17  # the most that decoding takes, see ImagingPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +44,25 @@ class ImagingPolicy:
     Attributes:
         max_image_pixels: Width times height of an upload. A decode takes 4 to 17 bytes of
             memory per pixel (measured: RGB PNG, WebP), on each thread that decodes.
+        max_decode_ms: Time of one core that decoding may take: what the header lets expect is
+            refused before, a PNG that takes longer all the same is stopped. Small, ordinary files,
+            which take some milliseconds, are not asked. Infinite for files that can be trusted.
         formats: Enabled formats, by Pillow's names, out of PNG, JPEG, WEBP, BMP, GIF and TIFF.
     """
 
     max_image_pixels: int = 50_000_000
+    max_decode_ms: float = 100.0
     formats: tuple[str, ...] = FORMATS
 
     def __post_init__(self) -> None:
         """Refuse a limit or a format that cannot work.
 
         Raises:
-            ValueError: The limit is below 1, or a format is unknown, or there is none.
+            ValueError: A limit is below 1, or no time at all, or a format is unknown, or there is
+                none.
         """
+        if not self.max_decode_ms > 0:
+            raise ValueError(f"max_decode_ms is {self.max_decode_ms}; it must be above 0")
         if self.max_image_pixels < 1:
             raise ValueError(f"max_image_pixels is {self.max_image_pixels}; it must be at least 1")
         unknown = sorted(set(self.formats) - set(FORMATS))
@@ -76,27 +91,37 @@ def decode_image(
     Raises:
         InvalidRequestError: ``data`` is empty.
         UnsupportedFormatError: No image, or of a format that is not enabled.
-        ImageTooLargeError: Too many pixels; nothing has been decoded.
+        ImageTooLargeError: Too many pixels, or too long to decode.
         ImageDecodeError: Truncated, corrupt, or of a kind that Pillow does not know.
+        OutOfMemoryError: There is no memory for an image of the largest size now.
     """
     if not data:
         raise InvalidRequestError("The image file is empty.")
     data = bytes(data)  # the same object where it is bytes already
     format_name = identify(data, policy.formats)
     try:
-        return _decode(data, format_name, spec, policy.max_image_pixels)
+        return _decode(data, format_name, spec, policy)
     except ServingError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLargeError(_describe_bomb(policy.max_image_pixels)) from error
+    except MemoryError as error:
+        # Also what a corrupt file asks for may be more than there is of anything.
+        if _has_memory_for(policy.max_image_pixels):
+            raise ImageDecodeError(_describe(error, format_name)) from error
+        raise OutOfMemoryError(
+            "The service has no memory for decoding an image of "
+            f"{policy.max_image_pixels:,} pixels (KERASERVE_MAX_IMAGE_PIXELS) now."
+        ) from error
     except Exception as error:  # Pillow has no base class for what corrupt files make it raise
         raise ImageDecodeError(_describe(error, format_name)) from error
 
 
-def _decode(data: bytes, format_name: str, spec: InputSpec, max_pixels: int) -> DecodedImage:
-    plain = load_plain(data, format_name, spec, max_pixels)
+def _decode(data: bytes, format_name: str, spec: InputSpec, policy: ImagingPolicy) -> DecodedImage:
+    plain = load_plain(data, format_name, spec, policy.max_image_pixels)
     if plain is None:
-        container = open_container(data, format_name, max_pixels)
+        limits = Limits(policy.max_image_pixels, policy.max_decode_ms)
+        container = open_container(data, format_name, limits)
     elif _fits(plain, spec):  # the network's own size and channels: nothing is left to do
         return _to_result(plain.pixels, spec, format_name, plain.size, plain.mode)
     else:
@@ -109,6 +134,7 @@ def _decode(data: bytes, format_name: str, spec: InputSpec, max_pixels: int) -> 
         width, height = height, width
         stored_spec = replace(spec, width=spec.height, height=spec.width)
     extent = draft(image, stored_spec) if isinstance(image, JpegImageFile) else None
+    require_effort(container.effort, image, policy.max_decode_ms)
     image.load()
     flat = flatten(image, container.bit_depth)
     if spec.channels == 1 and flat.mode == "RGB":
@@ -119,6 +145,14 @@ def _decode(data: bytes, format_name: str, spec: InputSpec, max_pixels: int) -> 
     if spec.channels == 3 and sized.mode == "L":  # after the resize, which is cheaper in grey
         sized = sized.convert("RGB")
     return _to_result(sized.tobytes(), spec, format_name, (width, height), mode)
+
+
+def _has_memory_for(pixels: int) -> bool:
+    try:
+        bytearray(_BYTES_PER_PIXEL * pixels)  # zeros, which no page of memory is taken for
+    except MemoryError:
+        return False
+    return True
 
 
 def _fits(plain: PlainImage, spec: InputSpec) -> bool:

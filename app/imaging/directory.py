@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 UPRIGHT = 1
 
 _ORIENTATION = 0x0112
 _SHORT, _LONG = 3, 4
-_STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
+
+# Tags stand in order, and the orientation is one of the first. Cameras write some dozens.
+_MAX_ENTRIES = 4_096
 
 _BIG_TIFF = 43
 _LAYOUTS = {  # where the first directory is, how many entries it has, and one entry
@@ -41,29 +44,57 @@ def read_orientation(exif: bytes) -> int:
     return UPRIGHT
 
 
-def count_tiles(tiff: bytes) -> int:
-    """Return how many strips or tiles a TIFF file says its first image has."""
-    entries = _iter_entries(tiff)
-    return sum(count for tag, _, count, _ in entries if tag in (_STRIP_OFFSETS, _TILE_OFFSETS))
-
-
 def _byte_order(tiff: bytes) -> Literal["little", "big"]:
     return "little" if tiff[:2] == b"II" else "big"
 
 
-def _iter_entries(tiff: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """Yield tag, type, count and the value or its offset; nothing where the data are damaged."""
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Where the first directory of a TIFF structure is.
+
+    Attributes:
+        start: Offset of the number of entries.
+        number: Layout of that number, with byte order.
+        first: Offset of the first entry.
+        count: Entries that it says it has.
+        end: Offset behind the last entry that is whole.
+        entry: Layout of an entry, with byte order: tag, type, count, value or its offset.
+        offset_bytes: Size of an offset.
+    """
+
+    start: int
+    number: str
+    first: int
+    count: int
+    end: int
+    entry: str
+    offset_bytes: int
+
+
+def find_directory(tiff: bytes) -> Directory | None:
+    """Find the first directory; None where the data are damaged."""
     if tiff[:2] not in (b"II", b"MM"):
-        return
+        return None
     order = _byte_order(tiff)
     sign = "<" if order == "little" else ">"
-    header, number, entry = _LAYOUTS[int.from_bytes(tiff[2:4], order) == _BIG_TIFF]
+    is_big = int.from_bytes(tiff[2:4], order) == _BIG_TIFF
+    header, number, entry = _LAYOUTS[is_big]
     try:
         (start,) = struct.unpack_from(sign + header, tiff)
         (count,) = struct.unpack_from(sign + number, tiff, start)
     except (struct.error, OverflowError):  # outside the data
-        return
+        return None
     first = start + struct.calcsize(sign + number)
     size = struct.calcsize(sign + entry)
     whole = min(count, (len(tiff) - first) // size)
-    yield from struct.iter_unpack(sign + entry, tiff[first : first + whole * size])
+    end = first + whole * size
+    return Directory(start, sign + number, first, count, end, sign + entry, 8 if is_big else 4)
+
+
+def _iter_entries(tiff: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield tag, type, count and the value or its offset; nothing where the data are damaged."""
+    directory = find_directory(tiff)
+    if directory is not None:
+        most = _MAX_ENTRIES * struct.calcsize(directory.entry)
+        entries = tiff[directory.first : min(directory.end, directory.first + most)]
+        yield from struct.iter_unpack(directory.entry, entries)

@@ -16,6 +16,10 @@ from typing import NamedTuple
 # needed are a few hundred, of 64 KiB each, for embedded profiles and depth maps.
 _MAX_SEGMENTS = 4_096
 
+# Pillow reads each number of a quantisation table in Python: 15 MB of them take half a second.
+# Sixteen tables, of all kinds, need 4 kB.
+_MAX_TABLES_BYTES = 262_144
+
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
 _APP1 = 0xE1
@@ -118,10 +122,11 @@ def strip_jpeg(data: bytes) -> tuple[bytes, bytes | None]:
         EXIF block.
 
     Raises:
-        ValueError: More segments or scans than any encoder writes.
+        ValueError: More segments, tables or scans than any encoder writes.
     """
     parts: list[bytes] = []
     exif = None
+    tables_bytes = 0
     start, position = 0, 2
     for _ in range(_MAX_SEGMENTS):
         if position + 1 >= len(data):
@@ -135,7 +140,11 @@ def strip_jpeg(data: bytes) -> tuple[bytes, bytes | None]:
             break
         else:
             end = _segment_end(data, position)
-            if marker not in _KEPT:
+            if marker in _KEPT:
+                tables_bytes += end - position
+                if tables_bytes > _MAX_TABLES_BYTES:
+                    raise ValueError(f"it has more than {_MAX_TABLES_BYTES:,} bytes of tables")
+            else:
                 if marker == _APP1 and exif is None and data.startswith(b"Exif\0\0", position + 4):
                     exif = data[position + 4 : end]
                 parts.append(data[start:position])

@@ -13,12 +13,17 @@ from typing import NamedTuple
 
 _SIGNATURE_BYTES = 8
 _CHUNK_OVERHEAD_BYTES = 12  # length, kind and checksum
+_PALETTES = frozenset({b"PLTE", b"tRNS"})
 _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
-_BIT_DEPTH_AT = 24  # of IHDR, which must come first
+_BIT_DEPTH_AT, _COLORS_AT = 24, 25  # of IHDR, which must come first
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_MOST_SAMPLES = 4
 
 # Walking chunks holds the interpreter lock, about a microsecond for each. An encoder that
 # starts a chunk for every row of an image stays below this.
 _MAX_CHUNKS = 65_536
+# Pillow reads palette and transparency anew each time they come; once each is right.
+_MAX_PALETTES = 16
 
 _chunk_head = struct.Struct(">I4s")
 
@@ -61,6 +66,7 @@ def strip_png(data: bytes) -> tuple[bytes, bytes | None]:
     """
     parts: list[bytes] = []
     exif = None
+    palettes = 0
     start = position = _SIGNATURE_BYTES
     for _ in range(_MAX_CHUNKS):
         if position + _chunk_head.size > len(data):
@@ -74,6 +80,10 @@ def strip_png(data: bytes) -> tuple[bytes, bytes | None]:
             start = end
         elif kind == b"IEND":
             break
+        elif kind in _PALETTES:
+            palettes += 1
+            if palettes > _MAX_PALETTES:
+                raise ValueError(f"it has more than {_MAX_PALETTES} palettes")
         position = end
     else:
         raise ValueError(f"it has more than {_MAX_CHUNKS:,} chunks")
@@ -86,6 +96,11 @@ def strip_png(data: bytes) -> tuple[bytes, bytes | None]:
 def read_bit_depth(data: bytes) -> int:
     """Return the bits per sample that the header of a PNG states."""
     return data[_BIT_DEPTH_AT]
+
+
+def read_bits_per_pixel(data: bytes) -> int:
+    """Return the bits per pixel that the header of a PNG states."""
+    return data[_BIT_DEPTH_AT] * _SAMPLES.get(data[_COLORS_AT], _MOST_SAMPLES)
 
 
 def read_plain_png(data: bytes) -> PlainPng | None:

@@ -17,6 +17,7 @@ def classification(
     decode_s: float,
     top_k: int,
     reuse: Reuse | None = None,
+    queue_position: int | None = None,
 ) -> Classification:
     """Return the answer for an image that was executed.
 
@@ -27,11 +28,18 @@ def classification(
         decode_s: What its decoding took.
         top_k: 1..K.
         reuse: How it came to its scores; None where nothing is reused.
+        queue_position: Its place in the queue when it came, where it had one of its own.
     """
     return Classification(
         rank(result.scores, live.manifest.classes, top_k),
         ImageInfo(image.format, image.width, image.height, image.mode),
-        StageTiming(decode_s, result.queue_delay_s, result.execution_s, result.batch_size),
+        StageTiming(
+            decode_s,
+            result.queue_delay_s,
+            result.execution_s,
+            result.batch_size,
+            queue_position,
+        ),
         image.pixels,
         reuse,
     )

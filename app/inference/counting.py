@@ -12,7 +12,9 @@ from app.errors import (
     ServableNotReadyError,
 )
 from app.inference.live import LiveServable
+from app.inference.progress import note_progress
 from app.inference.records import Classification
+from app.inference.shared_task import ImageTask
 
 _OUTCOMES: tuple[tuple[type[BaseException], str], ...] = (
     (ClientFaultError, "invalid"),
@@ -44,8 +46,21 @@ def count_ok(live: LiveServable, answer: Classification) -> None:
         live.window.observe(best.class_id, best.score, answer.pixels)
 
 
-def late(live: LiveServable, images: int) -> DeadlineExceededError:
-    """Count images and return their error: a frame that keeps what it raises is a cycle."""
+def late(
+    live: LiveServable,
+    images: int,
+    decode_s: float | None = None,
+    task: ImageTask | None = None,
+) -> DeadlineExceededError:
+    """Count images and return their error: a frame that keeps what it raises is a cycle.
+
+    Args:
+        live: Who did not answer in time.
+        images: How many.
+        decode_s: Of a single one, as far as it came.
+        task: The same.
+    """
     error = DeadlineExceededError("The deadline passed before the answer was there.")
     count_all(live, images, error)
+    note_progress(error, decode_s, task)
     return error

@@ -24,6 +24,21 @@ class RequestPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RecorderPolicy:
+    """Which requests are remembered one by one.
+
+    Attributes:
+        failed: So many of the last that failed by the server's fault, and by their callers'.
+        slowest: So many of the slowest.
+        window_s: Of this window, and of the one before.
+    """
+
+    failed: int = 50
+    slowest: int = 50
+    window_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class ReusePolicy:
     """When an image needs no execution of its own.
 

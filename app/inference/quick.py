@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from app.batching.task import BatchTask, TaskResult
+from app.errors import Progress
 from app.inference.answering import classification
 from app.inference.counting import count_ok, late, outcome_of
 from app.inference.live import LiveServable
+from app.inference.progress import note_progress, progress_of
 from app.inference.records import Classification, ClassifyOptions
 from app.types import DecodedImage
 
@@ -54,6 +56,11 @@ class QuickImage:
         self._timer = asyncio.get_running_loop().call_at(options.deadline_s, self._expire)
         task.follow(self._end)
 
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return progress_of(self._decode_s, self._task)
+
     def cancel(self) -> None:
         """Give the image up, because nobody wants its answer; nothing if it has ended."""
         if self._on_end is not None:
@@ -63,7 +70,7 @@ class QuickImage:
     def _expire(self) -> None:
         on_end = self._give_up()
         if on_end is not None:
-            on_end(late(self._live, 1))
+            on_end(late(self._live, 1, self._decode_s, self._task))
 
     def _give_up(self) -> OnEnd | None:
         on_end, self._on_end = self._on_end, None
@@ -86,9 +93,17 @@ class QuickImage:
 
     def _answer(self, outcome: TaskResult | Exception) -> Classification | Exception:
         if not isinstance(outcome, TaskResult):
+            note_progress(outcome, self._decode_s, self._task)
             return outcome
         top_k = self._options.top_k
         try:
-            return classification(self._live, outcome, self._image, self._decode_s, top_k)
+            return classification(
+                self._live,
+                outcome,
+                self._image,
+                self._decode_s,
+                top_k,
+                queue_position=self._task.queue_position,
+            )
         except Exception as error:  # nobody else would answer: callbacks have no caller
             return error

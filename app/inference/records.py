@@ -49,13 +49,15 @@ class ImageInfo:
 class StageTiming:
     """Where the time of one image went, s; ``batch_size`` counts images without padding.
 
-    Of kept scores, queue, execution and batch size are 0.
+    Of kept scores, queue, execution and batch size are 0. ``queue_position`` is the place in the
+    queue when it came, from 1; None where it waited for another image, or not at all.
     """
 
     decode_s: float
     queue_s: float
     execute_s: float
     batch_size: int
+    queue_position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 
+from app.batching.task import BatchTask
 from app.errors import (
     ClientFaultError,
     ExecutionError,
@@ -23,6 +24,7 @@ from app.inference.counting import count_all, count_ok, late, outcome_of
 from app.inference.deadline import Deadline
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
+from app.inference.progress import note_progress
 from app.inference.quick import OnEnd, QuickImage
 from app.inference.records import Classification, ClassifyOptions
 from app.inference.shared_task import ImageTask, SharedTask
@@ -34,6 +36,8 @@ from app.types import DecodedImage, InputSpec
 # what decoding may; both are known before anything is decoded.
 _QUICK_BYTES = 16 * 1024
 _QUICK_PIXELS = 128 * 128
+# What their header lets expect of the few that are made to take long: the loop waits for them.
+_QUICK_MS = 5.0
 # Of one request: more of them in one turn would hold the event loop for as long as a large one.
 _QUICK_IMAGES = 4
 # What a form adds to each file, at most in practice: its boundary, headers and file name.
@@ -59,7 +63,9 @@ class InferenceService:
         self._pool = pool
         self._imaging = imaging
         self._quick_imaging = replace(
-            imaging, max_image_pixels=min(_QUICK_PIXELS, imaging.max_image_pixels)
+            imaging,
+            max_image_pixels=min(_QUICK_PIXELS, imaging.max_image_pixels),
+            max_decode_ms=min(_QUICK_MS, imaging.max_decode_ms),
         )
         self._metrics = metrics
 
@@ -143,6 +149,8 @@ class InferenceService:
             ServingError: One of its subclasses: the image's fault, a full queue, the deadline, a
                 failed execution, or a version that stopped.
         """
+        decode_s: float | None = None
+        task: ImageTask | None = None
         try:
             with Deadline(options.deadline_s):
                 image, decode_s = await self._decode(
@@ -154,9 +162,10 @@ class InferenceService:
                 )
                 answer = await _answer(live, task, image, decode_s, options.top_k)
         except TimeoutError:
-            raise late(live, 1) from None
+            raise late(live, 1, decode_s, task) from None
         except BaseException as failure:
             live.metrics.image_ended(outcome_of(failure))
+            note_progress(failure, decode_s, task)
             raise
         count_ok(live, answer)
         return answer
@@ -259,8 +268,10 @@ async def _answer(
     live: LiveServable, task: ImageTask, image: DecodedImage, decode_s: float, top_k: int
 ) -> Classification:
     result = await task.result()
-    reuse = task.reuse if isinstance(task, SharedTask) else None
-    return classification(live, result, image, decode_s, top_k, reuse)
+    if isinstance(task, SharedTask):
+        return classification(live, result, image, decode_s, top_k, task.reuse)
+    position = task.queue_position if isinstance(task, BatchTask) else None
+    return classification(live, result, image, decode_s, top_k, queue_position=position)
 
 
 async def _answer_entry(

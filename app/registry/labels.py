@@ -20,6 +20,7 @@ from app.errors import ArtifactError
 from app.json_file import JsonFile
 from app.registry.model_names import require_model_name
 from app.registry.rollout_plan import LATEST
+from app.registry.store_files import within_store
 
 LABELS_FILE = "labels.json"
 
@@ -98,4 +99,4 @@ def write_labels(root: Path, labels: Labels) -> None:
 
 
 def _file(root: Path) -> JsonFile[dict[str, dict[str, int]]]:
-    return JsonFile(root / LABELS_FILE, _CONTENT, ArtifactError)
+    return JsonFile(within_store(root, LABELS_FILE), _CONTENT, ArtifactError)

@@ -16,7 +16,7 @@ L = TypeVar("L")
 class Loader(Protocol[L]):
     """Builds, proves and ends what takes the traffic of a version.
 
-    Both methods run on the manager's event loop and must not block it.
+    All methods run on the manager's event loop and must not block it.
     """
 
     async def load(
@@ -39,5 +39,19 @@ class Loader(Protocol[L]):
         ...
 
     async def unload(self, live: L) -> None:
-        """Finish what ``live`` has accepted, then close it. Called once for each load."""
+        """Finish what ``live`` has accepted, then close it; the version is not served any more."""
+        ...
+
+    async def renew(self, stored: StoredVersion, manifest: Manifest, live: L) -> L:
+        """Load a version once more, to take over from ``live``, whose engine failed.
+
+        As ``load``, without its states: the version stays AVAILABLE.
+        """
+        ...
+
+    async def retire(self, live: L) -> None:
+        """Finish what ``live`` still can, then close it; another one has taken over from it.
+
+        Cancelled, it cuts off at once what is left. Called once for each ``renew``.
+        """
         ...

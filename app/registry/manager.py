@@ -49,6 +49,7 @@ class ServableManager(Generic[L]):
         loaded, or leaves ``reconcile``.
     Cancel: cancelling ``reconcile`` makes the version in hand FAILED; those AVAILABLE stay, and
         those that drain go on.
+    Renew: a version whose engine failed is loaded once more beside it, and stays AVAILABLE.
     Unload: all versions refuse traffic before the first is waited for; they end concurrently.
     Bound: a load takes as long as reading its files and the loader, an unload as the loader. Both
         may be cancelled; a checksum that is being computed then still ends in its thread.
@@ -97,6 +98,7 @@ class ServableManager(Generic[L]):
         self._wishes: dict[str, Wishes] = {}  # by model; they outlast its table
         self.look_fault: str | None = None
         self._ending: dict[ServableId, asyncio.Task[None]] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
         self.catalog = ModelCatalog[L](default_model, store.root)
         self._tables = self.catalog.tables
 
@@ -317,6 +319,35 @@ class ServableManager(Generic[L]):
         if ending is not None:
             await asyncio.wait([ending])
 
+    async def renew(self, servable_id: ServableId) -> bool:
+        """Load a version that serves once more; it takes over from itself in one step.
+
+        Returns:
+            False where the version does not serve, or does not any more: nothing has changed then.
+
+        Raises:
+            ServingError: It cannot be loaded; the one before goes on.
+        """
+        table = self._tables.get(servable_id.name)
+        entry = None if table is None else table.get(servable_id.version)
+        if entry is None or entry.live is None or entry.manifest is None:
+            return False
+        failed, manifest = entry.live, entry.manifest
+        await asyncio.to_thread(verify_files, entry.stored.folder, manifest)
+        renewed = await self._loader.renew(entry.stored, manifest, failed)
+        is_wanted = entry.live is failed  # else the version has ended meanwhile
+        if is_wanted:
+            entry.live = renewed
+        retiring = asyncio.create_task(self._loader.retire(failed if is_wanted else renewed))
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retired)
+        return is_wanted
+
+    def _retired(self, task: asyncio.Task[None]) -> None:
+        self._retiring.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("engine not closed", exc_info=task.exception())
+
     async def unload_all(self) -> None:
         """End every version, all concurrently; one that cannot end properly becomes FAILED.
 
@@ -332,6 +363,11 @@ class ServableManager(Generic[L]):
                 elif entry.state is ServableState.START:
                     self._move(table, entry, ServableState.END)
         await asyncio.gather(*ending, *self._ending.values())
+        retiring = list(self._retiring)
+        for task in retiring:  # what is left with an engine that failed is not to be waited for
+            task.cancel()
+        if retiring:
+            await asyncio.wait(retiring)
 
     async def _unload(self, table: VersionTable[L], entry: VersionEntry[L], live: L) -> None:
         try:

@@ -17,6 +17,7 @@ from app.errors import ArtifactError
 from app.json_file import JsonFile
 from app.registry.model_names import require_model_name
 from app.registry.rollout_plan import NO_ROLLOUT, RolloutPlan
+from app.registry.store_files import within_store
 
 ROLLOUTS_FILE = "rollouts.json"
 
@@ -63,4 +64,4 @@ def change_rollout(
 
 
 def _file(root: Path) -> JsonFile[dict[str, RolloutPlan]]:
-    return JsonFile(root / ROLLOUTS_FILE, _CONTENT, ArtifactError)
+    return JsonFile(within_store(root, ROLLOUTS_FILE), _CONTENT, ArtifactError)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.artifacts.manifest import NAME_PATTERN, Manifest, read_manifest
+from app.artifacts.manifest import NAME_PATTERN, Manifest
+from app.artifacts.trust import ANYBODY, TrustPolicy
 from app.errors import ArtifactError
 from app.registry.model_names import is_model_name
 from app.types import ServableId
@@ -43,9 +44,10 @@ class ModelStore:
     without any version (the first one may be about to be published).
     """
 
-    def __init__(self, root: Path) -> None:
-        """Take the root; it need not exist yet."""
+    def __init__(self, root: Path, trust: TrustPolicy = ANYBODY) -> None:
+        """Take the root, which need not exist yet, and whose versions are read."""
         self.root = root
+        self.trust = trust
         self._warned: set[str] = set()
 
     def models(self) -> tuple[str, ...]:
@@ -104,13 +106,18 @@ class ModelStore:
         """Read the manifest of a version; its other files are not looked at.
 
         Raises:
-            ArtifactError: There is no such folder, or its manifest is missing, invalid, or of
-                another model or version than the folder.
+            ArtifactError: There is no such folder, it lies outside of the store, or its manifest is
+                missing, invalid, not signed as it must be, or of another model or version than the
+                folder.
         """
         folder = self.locate(servable_id).folder
         if not folder.is_dir():
             raise ArtifactError(f"{servable_id} is not in the store (KERASERVE_MODEL_DIR)")
-        manifest = read_manifest(folder)
+        if not folder.resolve().is_relative_to(self.root.resolve()):
+            raise ArtifactError(
+                "its folder is a link that leads out of the store (KERASERVE_MODEL_DIR); copy it"
+            )
+        manifest = self.trust.read(folder)
         described = ServableId(manifest.name, manifest.version)
         if described != servable_id:
             raise ArtifactError(f"the manifest describes {described}, the folder is {servable_id}")

@@ -17,6 +17,8 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from app.artifacts.graph_operations import refuse_impure
+from app.artifacts.limits import MAX_FILE_BYTES
+from app.artifacts.plain_file import read_plain_file
 from app.errors import ArtifactError
 from app.types import InputSpec
 
@@ -62,7 +64,7 @@ def _read(path: Path) -> tuple[Any, Any]:
     """Return ``GraphDef`` and ``SignatureDef``."""
     saved = saved_model_pb2.SavedModel()
     try:
-        saved.ParseFromString(path.read_bytes())
+        saved.ParseFromString(read_plain_file(path, MAX_FILE_BYTES))
     except (OSError, DecodeError) as error:
         raise ArtifactError(f"{path.name} cannot be read: {error}") from error
     if len(saved.meta_graphs) != 1 or SIGNATURE not in saved.meta_graphs[0].signature_def:

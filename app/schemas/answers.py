@@ -279,6 +279,15 @@ class Liveness(_Schema):
     status: Literal["alive"] = "alive"
 
 
+class Death(_Schema):
+    """The process answers, and is of no use any more: it should be restarted."""
+
+    status: Literal["dead"] = "dead"
+    reasons: list[str] = Field(
+        examples=[["cifar10:1: the device thread ended; restarts of its engine have not helped"]]
+    )
+
+
 class Readiness(_Schema):
     """Every required model can answer."""
 
@@ -295,7 +304,7 @@ class Unreadiness(_Schema):
 class OpenInferenceLive(_Schema):
     """Liveness in the words of the Open Inference Protocol."""
 
-    live: bool = True
+    live: bool
 
 
 class OpenInferenceReady(_Schema):

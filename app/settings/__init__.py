@@ -4,8 +4,12 @@
     What settings are called where they come from.
 ``doors``
     Of them, those of ports, TLS, proxies and limits.
+``trust``
+    Those of signatures and of the flight recorder; part of ``Settings``.
 ``settings``
     Each other setting with its default, unit and effect, the checks across them, their policies.
+``faults``
+    Those about engines that fail and clients that are slow; part of ``Settings``.
 ``source``
     From environment, ``.env`` and flags to settings, or to what is wrong.
 """

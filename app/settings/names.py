@@ -13,6 +13,11 @@ No settings of a server, yet no mistakes either, where both share an environment
 
 # Where a variable that a script or compose passes on is not set, nothing must not open the server.
 NO_FILE = "that names no file; to ask for no keys, leave it unset"
+GUARDS = {
+    "api_keys_file": NO_FILE,
+    "trusted_keys": "that names no key; to ask for no signatures, leave it unset",
+}
+"""Settings that protect the server, with what is said where one of them is empty."""
 
 
 class SettingsError(Exception):

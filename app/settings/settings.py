@@ -22,14 +22,16 @@ from app.registry.rollout_plan import CanaryPlan, RolloutPlan, ShadowPlan, parse
 from app.registry.version_policy import VersionPolicy, parse_models_setting
 from app.runtime.policy import EnginePolicy, parse_devices
 from app.settings.doors import DoorSettings
+from app.settings.faults import FaultSettings
 from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
+from app.settings.trust import TrustSettings
 from app.watching import WatchPolicy
 
 CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(DoorSettings):
+class Settings(DoorSettings, FaultSettings, TrustSettings):
     """Settings of one service process; environment, ``.env`` and flags, in rising order."""
 
     model_config = SettingsConfigDict(
@@ -181,6 +183,13 @@ class Settings(DoorSettings):
     max_image_pixels: int = Field(
         50_000_000, ge=1, description="Largest image, pixels; checked before decoding."
     )
+    max_decode_ms: float = Field(
+        100,
+        gt=0,
+        description="Time of one core that decoding an image may take, ms. Checked before decoding "
+        "by what its header lets expect; a PNG is stopped as well where it takes longer. Raise it "
+        "for large images that are no JPEGs.",
+    )
     max_images_per_request: int = Field(
         64, ge=1, description="Most files in one request to /v1/classify/batch."
     )
@@ -280,11 +289,12 @@ class Settings(DoorSettings):
             allowed_batch_sizes=self.allowed_batch_sizes or powers_of_two(self.max_batch_size),
             batch_timeout_s=self.batch_timeout_ms / 1000,
             max_queue_size=self.max_queue_size,
+            stall_after_s=self.stall_after_s,
         )
 
     def imaging_policy(self) -> ImagingPolicy:
         """What may be decoded."""
-        return ImagingPolicy(max_image_pixels=self.max_image_pixels)
+        return ImagingPolicy(self.max_image_pixels, self.max_decode_ms)
 
     def engine_policy(self) -> EnginePolicy:
         """What executes, and at which batch sizes."""

@@ -11,10 +11,8 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from app.settings.names import COMMAND_LINE_NAMES, ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
+from app.settings.names import COMMAND_LINE_NAMES, ENV_FILE, ENV_PREFIX, GUARDS, SettingsError
 from app.settings.settings import Settings
-
-_KEYS_FILE = f"{ENV_PREFIX}API_KEYS_FILE"
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -28,8 +26,9 @@ def load_settings(**flags: Any) -> Settings:
     """
     sources = {"environment": os.environ, ENV_FILE: _env_file()}
     problems = [line for source, names in sources.items() for line in _unknown(names, source)]
-    if flags.get("api_keys_file") is None:
-        problems += _emptied_keys_file(sources)
+    for guard in GUARDS:
+        if flags.get(guard) is None:
+            problems += _emptied(guard, sources)
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
@@ -43,19 +42,19 @@ def _env_file() -> Mapping[str, str | None]:
     return dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
 
 
-def _emptied_keys_file(sources: Mapping[str, Mapping[str, str | None]]) -> list[str]:
-    """Complain where the file of keys is named as nothing, and nowhere else as something.
+def _emptied(guard: str, sources: Mapping[str, Mapping[str, str | None]]) -> list[str]:
+    """Complain where what protects the server is named as nothing, and nowhere else as something.
 
-    An empty value counts as none for every setting; for this one alone, that takes away what
-    somebody meant to protect the server with.
+    An empty value counts as none for every setting; for these alone, that takes away what somebody
+    meant to protect the server with.
     """
     found = {
         f"{name} ({source})": value
         for source, names in sources.items()
         for name, value in names.items()
-        if name.upper() == _KEYS_FILE
+        if name.upper() == f"{ENV_PREFIX}{guard.upper()}"
     }
-    return [] if any(found.values()) else [f"{name} is '': {NO_FILE}" for name in found]
+    return [] if any(found.values()) else [f"{name} is '': {GUARDS[guard]}" for name in found]
 
 
 def _unknown(names: Mapping[str, Any], source: str) -> list[str]:

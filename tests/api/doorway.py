@@ -19,11 +19,14 @@ from uvicorn.server import ServerState
 
 from app.api.connections import connection_options
 from app.api.protocol import gated
+from app.patience import PatiencePolicy
 from tests.api.world import PATIENCE_S, World, until
 
 ROUTE = "/v1/classify"
 LONG_S = 3600.0
 """Nothing in a test takes as long: what would end by it ends by something else."""
+
+PATIENCE = PatiencePolicy(LONG_S, LONG_S, LONG_S)
 
 ELSEWHERE = "Origin: https://a.org"
 """Sends a request the way of every request; nothing else is made of it where CORS is not set."""
@@ -188,12 +191,15 @@ class Doorway:
 
 
 @asynccontextmanager
-async def doorway(world: World, *, hold_s: float = LONG_S, **config: Any) -> AsyncIterator[Doorway]:
+async def doorway(
+    world: World, *, hold_s: float = LONG_S, patience: PatiencePolicy = PATIENCE, **config: Any
+) -> AsyncIterator[Doorway]:
     """Let connections in to a running application.
 
     Args:
         world: The application.
         hold_s: How long bodies are waited for on the express lane.
+        patience: How long clients may take.
         **config: Of uvicorn.
     """
     begun: list[str] = []
@@ -203,7 +209,7 @@ async def doorway(world: World, *, hold_s: float = LONG_S, **config: Any) -> Asy
         begun.append(scope.get("path", ""))
         await world.app(scope, receive, send)
 
-    way_in = gated(world.app.state.gate, world.app.state.lane, hold_s)
+    way_in = gated(world.app.state.gate, world.app.state.lane, hold_s, patience)
     options = connection_options(world.app.state) | {"http": way_in, "lifespan": "off"} | config
     settings = uvicorn.Config(noted, **options)
     settings.load()

@@ -47,7 +47,7 @@ async def limited(
 ) -> AsyncIterator[Limited]:
     store = folder / "store"
     store.mkdir()
-    options = {} if hold_s is None else {"hold_s": hold_s}
+    options: dict[str, Any] = {} if hold_s is None else {"hold_s": hold_s}
     async with serving(store, **(SETTINGS | settings)) as world:
         clock = FakeClock()
         world.lifecycle.limits = limits = AccessLimits(addresses, keys, clock)

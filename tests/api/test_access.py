@@ -35,6 +35,7 @@ ROUTES = [
     ("GET", "/v1/models/cifar10/samples/0/real", Scope.INFER),
     ("POST", "/v1/models/cifar10/samples/0/predict", Scope.INFER),
     ("GET", "/metrics", Scope.METRICS),
+    ("GET", "/v1/debug/requests", Scope.ADMIN),
     ("POST", "/v1/admin/models/cifar10/load", Scope.ADMIN),
     ("POST", "/v1/admin/models/cifar10/unload", Scope.ADMIN),
     ("PUT", "/v1/admin/models/cifar10/labels/beta", Scope.ADMIN),

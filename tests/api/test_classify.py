@@ -136,6 +136,18 @@ async def test_bulk_priority_is_taken(world: World) -> None:
         ({"top_k": 4}, 422, "invalid_request", ("top_k is 4", "3 classes")),
         ({"top_k": 0}, 422, "invalid_request", ("top_k is '0'",)),
         ({"top_k": "many"}, 422, "invalid_request", ("top_k is 'many'",)),
+        (
+            dict.fromkeys(map(str, range(64)), ""),
+            422,
+            "invalid_request",
+            ("no query parameter '0'",),
+        ),
+        (
+            dict.fromkeys(map(str, range(65)), ""),
+            422,
+            "invalid_request",
+            ("65 query parameters", "64"),
+        ),
         ({"top_k": ["1", "2"]}, 422, "invalid_request", ("'top_k'", "more than once")),
         ({"priority": "high"}, 422, "invalid_request", ("'high'", "interactive", "bulk")),
         ({"timeout_ms": 0}, 422, "invalid_request", ("timeout_ms is '0'",)),

@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.accounts import RequestAccounts
+from app.api.flight_recorder import FlightRecorder
 from app.api.middleware import RequestMiddleware
 from app.api.problems import error_response
 from app.api.record import RequestRecord
 from app.api.refusal_log import PERIOD_S, RefusalLog
 from app.errors import QueueFullError
+from app.inference.policy import RecorderPolicy
 from app.metrics import Metrics
 from app.types import ServableId
 from tests.api.call import Call
@@ -111,7 +113,10 @@ async def test_what_was_counted_is_logged_where_the_service_ends_in_a_failure(
         error = QueueFullError("full", retry_after_s=1)
         await error_response(scope, error)(scope, receive, send)
 
-    middleware = RequestMiddleware(app, RequestAccounts(Metrics(CollectorRegistry(), (1,))))
+    middleware = RequestMiddleware(
+        app,
+        RequestAccounts(Metrics(CollectorRegistry(), (1,)), FlightRecorder(RecorderPolicy())),
+    )
     for _ in range(3):
         call = Call(middleware)
         await call.end()

@@ -12,8 +12,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.accounts import RequestAccounts
+from app.api.flight_recorder import FlightRecorder
 from app.api.middleware import LingerPolicy, RequestMiddleware
 from app.api.multipart import FilesReader
+from app.inference.policy import RecorderPolicy
 from app.metrics import Metrics
 from tests.api.call import Call
 from tests.api.world import World, assert_problem, picture, serving, until
@@ -181,7 +183,9 @@ async def test_connection_is_not_kept_for_long_for_a_refused_body(policy: Linger
         await Response("no", 413)(scope, receive, send)
 
     metrics = Metrics(CollectorRegistry(), (1,))
-    app = RequestMiddleware(refuse, RequestAccounts(metrics), policy)
+    app = RequestMiddleware(
+        refuse, RequestAccounts(metrics, FlightRecorder(RecorderPolicy())), policy
+    )
     call = Call(app, headers={"transfer-encoding": "chunked"})
     call.feed(bytes(1000), has_more=True)
     await call.end()

@@ -106,7 +106,7 @@ def test_a_version_that_nothing_can_execute_ends_in_a_report(
     shown = capsys.readouterr()
     assert shown.out.startswith("cifar10:1 on ")
     assert "openvino float32: model.xml cannot be loaded by OpenVINO" in shown.out
-    assert "tensorflow float32: model.keras cannot be loaded" in shown.out
+    assert "tensorflow float32: model.keras is no readable .keras file" in shown.out
     assert shown.out.endswith("Nothing could be measured.\n")
     assert json.loads(Path("found.json").read_text())["recommendation"] is None
     assert not Path("new.env").exists()

@@ -103,7 +103,7 @@ def test_file_that_holds_no_network_exits_1(
 
     assert main(["models", "check", str(version), "--json"]) == 1
 
-    assert "model.keras cannot be loaded" in json.loads(capsys.readouterr().out)["reason"]
+    assert "model.keras is no readable .keras file" in json.loads(capsys.readouterr().out)["reason"]
 
 
 def test_training_lets_a_version_pass_that_the_service_reproduces(version: Path) -> None:

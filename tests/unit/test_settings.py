@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import SettingsError, load_settings, powers_of_two
+from tests.factories.signing import make_key, public_of
 
 
 @pytest.fixture(autouse=True)
@@ -52,17 +53,39 @@ def test_names_of_the_command_line_are_no_mistakes(monkeypatch: pytest.MonkeyPat
     assert load_settings().api_keys_file is None
 
 
+@pytest.mark.parametrize("guard", ["api_keys_file", "trusted_keys"])
 @pytest.mark.parametrize("source", ["environment", ".env", "flag"])
-def test_file_of_keys_that_is_named_as_nothing_does_not_open_the_server(
-    source: str, monkeypatch: pytest.MonkeyPatch
+def test_guard_that_is_named_as_nothing_does_not_open_the_server(
+    source: str, guard: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    variable = f"KERASERVE_{guard.upper()}"
     if source == "environment":
-        monkeypatch.setenv("KERASERVE_API_KEYS_FILE", "")
+        monkeypatch.setenv(variable, "")
     elif source == ".env":
-        Path(".env").write_text("KERASERVE_API_KEYS_FILE=\n")
-    flags = {"api_keys_file": ""} if source == "flag" else {}
-    with pytest.raises(SettingsError, match=r"KERASERVE_API_KEYS_FILE.* is '': that names no file"):
+        Path(".env").write_text(f"{variable}=\n")
+    flags = {guard: ""} if source == "flag" else {}
+    with pytest.raises(SettingsError, match=rf"{variable}.* is '': that names no "):
         load_settings(**flags)
+
+
+def test_trusted_keys_of_commas_alone_are_none() -> None:
+    with pytest.raises(SettingsError, match="KERASERVE_TRUSTED_KEYS is ' , ': that names no key"):
+        load_settings(trusted_keys=" , ")
+
+
+def test_trusted_keys_are_several_files(tmp_path: Path) -> None:
+    one, two = (public_of(make_key(tmp_path, name)) for name in ("one", "two"))
+
+    policy = load_settings(trusted_keys=f"{one}, {two}").trust_policy()
+
+    assert [key.name for key in policy.keys] == ["one", "two"]
+    assert not load_settings().trust_policy().asks
+
+
+def test_trusted_key_that_is_not_there_is_an_error_of_its_setting() -> None:
+    settings = load_settings(trusted_keys="gone.pub")
+    with pytest.raises(SettingsError, match=r"gone\.pub cannot be read.*KERASERVE_TRUSTED_KEYS"):
+        settings.trust_policy()
 
 
 def test_file_of_keys_that_another_source_names_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@
     Make the labelled samples that the service shows of a model.
 ``versions``
     List, show, compare and remove published versions.
+``sign``, ``keygen``
+    Vouch for published versions with a key; make the key.
 
 Keras is imported inside ``handle`` only: help and wrong arguments are answered at once.
 """

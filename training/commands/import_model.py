@@ -24,7 +24,8 @@ takes one image and gives one score for each class.
 
 SOURCE is a .keras file of Keras 3, an .h5 file of Keras 2 or 3, or the folder of a SavedModel.
 Layers that carry code (Lambda, classes of your own), and operations of a SavedModel that are not
-plain arithmetic on arrays, are refused: the server would run them.
+plain arithmetic on arrays, are refused: the server would run them. So is what would unpack to more
+than 4 GiB, or leads to files outside of SOURCE.
 
 The network is given (pixel * scale + offset - mean) / std of each pixel, 0..255 in the order red,
 green, blue. The options must say what it was trained with; try it with --samples:

@@ -12,6 +12,7 @@ from app.artifacts.layout import OPENVINO_MODEL, SAMPLES
 from app.artifacts.manifest import Manifest, read_manifest
 from app.artifacts.republish import first_version
 from app.artifacts.samples import read_samples
+from app.artifacts.signatures import unsigned_note
 from app.artifacts.statistics import ReferenceStatistics
 from app.errors import ArtifactError
 from training.commands import OK
@@ -32,7 +33,7 @@ Publishes the network of a version once more, as the next version of the model, 
 release writes into a version and older ones did not: the statistics of its data, which the service
 measures drift against, and the network exported for the openvino engine. Training record, metrics,
 calibration, samples and report are those of the old version, which stays as it is.
-`keraserve-train remove` takes it away.
+`keraserve-train remove` takes it away. A signature is of one version: sign the new one, too.
 
 A version that was trained here needs the data set that it was trained on. An imported one is
 described by its labelled samples; where they were chosen from more, as many of each class, there is
@@ -101,6 +102,8 @@ def handle(arguments: argparse.Namespace) -> int:
     if OPENVINO_MODEL in read_manifest(published).files.keys() - manifest.files.keys():
         news.append("exported for the openvino engine")
     print(", ".join(news))
+    for line in unsigned_note(folder, published):
+        print(line)
     if added is not None:
         for line in drift_gaps(added):
             print(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,9 @@ MOST_LISTED = 20
 """Unreadable images that the log names; a count stands for the rest."""
 
 _MOST_IN_ERROR = 5
+
+# Whoever trains knows where the files are from, and waits for them.
+_IMAGING = ImagingPolicy(max_decode_ms=math.inf)
 
 
 class LabelledFile(NamedTuple):
@@ -80,7 +84,7 @@ def decode_parts(
 def _decode(tree: FileTree, name: str, wanted: Wanted, target: ImageArray) -> str | None:
     """Write one image to ``target``, ``(H, W, C)`` uint8; return why it cannot be."""
     try:
-        image = decode_image(tree.read(name), wanted.spec, ImagingPolicy())
+        image = decode_image(tree.read(name), wanted.spec, _IMAGING)
     except ServingError as error:
         return str(error)
     except READ_ERRORS as error:

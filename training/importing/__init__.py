@@ -2,6 +2,8 @@
 
 ``options``
     What the command is told, checked before any file is opened.
+``source_folder``
+    What a folder may hold that is imported.
 ``keras_config``
     Looks into ``.keras`` and ``.h5`` files for code, before Keras opens them.
 ``keras_network``

@@ -25,6 +25,7 @@ from training.evaluation.evaluate import probabilities
 from training.fitting.hardware import describe
 from training.importing.options import ImportOptions
 from training.importing.samples import SamplePictures, read_samples_folder
+from training.importing.source_folder import check_source_folder
 from training.keras_networks import exact_arithmetic, executable, non_finite_weights
 from training.publishing import publication
 from training.publishing.export import manifest_input
@@ -179,6 +180,7 @@ def _from_keras(request: ImportRequest) -> ImportedNetwork:
 def _from_saved_model(request: ImportRequest) -> ImportedNetwork:
     from training.importing.saved_model import freeze, load_saved_model, saved_model_spec
 
+    check_source_folder(request.source)
     served = load_saved_model(request.source)
     spec = saved_model_spec(served, request.options)
     _check_classes(served.classes, request.classes)

@@ -10,15 +10,11 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from app.artifacts.keras_file import check_config, check_keras_file
+from app.artifacts.weights_file import check_weights
 from app.errors import ArtifactError
 from app.types import InputSpec
-from training.importing.keras_config import (
-    check_config,
-    check_keras_file,
-    modernise,
-    read_h5_config,
-    write_h5_config,
-)
+from training.importing.keras_config import modernise, read_h5_config, write_h5_config
 from training.importing.options import ImportOptions, input_spec
 
 INNER = "network"
@@ -47,6 +43,12 @@ def load_h5_file(path: Path) -> keras.Model:
     """
     config = read_h5_config(path)
     check_config(config, path.name)
+    try:
+        check_weights(path, path.stat().st_size)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path.name} is refused: {error}") from error
+    except (OSError, RuntimeError, KeyError, ValueError) as error:  # h5py of what is damaged
+        raise ArtifactError(f"{path.name} is no readable .h5 file: {error}") from error
     if not modernise(config):
         return _load(path)
     with tempfile.TemporaryDirectory() as folder:

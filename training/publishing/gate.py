@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -149,4 +150,6 @@ def _at_least(name: str, value: float, limit: float) -> GateCheck:
 
 
 def _at_most(name: str, value: float, limit: float) -> GateCheck:
-    return GateCheck(name=name, value=value, limit=limit, passed=value <= limit)  # False for NaN
+    if not math.isfinite(value):  # no manifest may say so, and none will: the check is not passed
+        return GateCheck.model_construct(name=name, value=value, limit=limit, passed=False)
+    return GateCheck(name=name, value=value, limit=limit, passed=value <= limit)

@@ -9,6 +9,7 @@ import { Gallery } from "./gallery.js";
 import { Given } from "./given.js";
 import { watchIntake } from "./intake.js";
 import { Live } from "./live.js";
+import { watchRequests } from "./requests.js";
 import { Result } from "./result.js";
 import { Table } from "./table.js";
 
@@ -50,6 +51,7 @@ async function beginAgain() {
 }
 
 watchAppearance();
+watchRequests();
 watchIntake(take, (file, model) => {
   chooser.choose(model);
   take([file]);

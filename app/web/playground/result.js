@@ -6,6 +6,7 @@ import { bytes, duration, percent } from "./format.js";
 import { isUnsaved } from "./intake.js";
 import { problemCard } from "./problem.js";
 import { curl, python } from "./snippets.js";
+import { stages } from "./stages.js";
 
 /** Shows one picture at a time. */
 export class Result {
@@ -143,28 +144,9 @@ function saving({ file, name, url }) {
     el("a", { href: url, download: name, text: "save the picture" }), " there first.");
 }
 
-const STAGES = [
-  ["decode", "decode", "decode_ms", "from the file to pixels"],
-  ["queue", "queue", "queue_ms", "waiting for the device"],
-  ["execute", "execute", "execute_ms", "the network at work"],
-  ["rest", "rest", null, "receiving, ranking, answering"],
-];
-
 function times({ answer: { timing }, tookMs }) {
   const known = timing.decode_ms + timing.queue_ms + timing.execute_ms;
-  const values = STAGES.map(([, , field]) =>
-    field ? timing[field] : Math.max(0, timing.total_ms - known));
-  // Shares of the whole: growth factors that add up to less than 1 leave a part of the strip empty.
-  const whole = values.reduce((sum, value) => sum + value, 0) || 1;
-  const strip = el("div", { class: "strip", "aria-hidden": "true" });
-  const legend = el("ul", { class: "legend" });
-  STAGES.forEach(([stage, name, , title], index) => {
-    const piece = el("i", { class: stage });
-    piece.style.setProperty("--part", (100 * values[index]) / whole);
-    strip.append(piece);
-    legend.append(el("li", { class: stage, title },
-      el("i", { "aria-hidden": "true" }), `${name} ${duration(values[index])}`));
-  });
+  const rest = Math.max(0, timing.total_ms - known);
   const batch = timing.batch_size === 0 ? "known from before, not executed"
     : timing.batch_size === 1 ? "executed alone"
     : `executed with ${timing.batch_size - 1} other${timing.batch_size === 2 ? "" : "s"}`;
@@ -173,7 +155,7 @@ function times({ answer: { timing }, tookMs }) {
     el("p", {},
       el("strong", { text: duration(timing.total_ms) }), " in the server, ", batch,
       el("span", { class: "quiet", text: `${size}. ${duration(tookMs)} as seen from here.` })),
-    strip, legend);
+    ...stages([timing.decode_ms, timing.queue_ms, timing.execute_ms, rest]));
 }
 
 // Without https, only this machine's own address may use the clipboard: the old way does elsewhere.

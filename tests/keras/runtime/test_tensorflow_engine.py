@@ -98,7 +98,7 @@ def test_a_saved_network_is_read_and_a_broken_file_is_refused(
     network.save(tmp_path / "model.keras")
     assert load_model(tmp_path / "model.keras").count_params() == network.count_params()
     (tmp_path / "broken.keras").write_bytes(b"no zip archive")
-    with pytest.raises(ArtifactError, match=r"broken\.keras cannot be loaded"):
+    with pytest.raises(ArtifactError, match=r"broken\.keras is no readable \.keras file"):
         load_model(tmp_path / "broken.keras")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ import tensorflow as tf
 from app.artifacts.layout import SAMPLES
 from app.artifacts.manifest import SelfTestTolerance, read_manifest
 from app.artifacts.samples import read_samples
+from app.errors import ArtifactError
+from app.runtime.keras_file import load_model
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
 from app.runtime.preparing import prepare_servable
@@ -144,3 +148,22 @@ def test_only_devices_with_memory_of_their_own_are_copied_to() -> None:
     staging = StagedTensorFlowServable(network, SPEC, (1,), device=CPU)
     assert isinstance(staging, StagingServable)
     assert not isinstance(TensorFlowServable(network, SPEC, (1,)), StagingServable)
+
+
+def test_network_whose_weights_lead_elsewhere_is_refused_before_keras_reads_it(
+    tmp_path: Path,
+) -> None:
+    path, weights = tmp_path / "model.keras", tmp_path / "weights.h5"
+    small_network().save(path)
+    load_model(path)
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    weights.write_bytes(content["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        file["secret"] = h5py.ExternalLink("/tmp/other.h5", "/data")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, member in (content | {"model.weights.h5": weights.read_bytes()}).items():
+            archive.writestr(name, member)
+
+    with pytest.raises(ArtifactError, match=r"model\.keras is refused: 'secret' is a link"):
+        load_model(path)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.artifacts.checksums import file_record, folder_records, verify_files
-from app.artifacts.manifest import FileRecord, read_manifest
+from app.artifacts.layout import MANIFEST
+from app.artifacts.limits import MAX_DESCRIPTION_BYTES, MAX_FILE_BYTES, MAX_FILES
+from app.artifacts.manifest import MAX_MANIFEST_BYTES, FileRecord, read_manifest
 from app.errors import ArtifactError
 from tests.factories.versions import Defect, make_manifest, make_version
 
@@ -99,3 +101,54 @@ def test_named_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> N
 def test_folder_that_cannot_be_listed_is_an_artifact_error(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="'gone' cannot be read: No such file"):
         verify_files(tmp_path / "gone", make_manifest())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"model.keras": MAX_FILE_BYTES + 1}, r"'model\.keras' has 4,294,967,297 bytes, the limit"),
+        (
+            {"openvino/model.xml": MAX_DESCRIPTION_BYTES + 1},
+            r"'openvino/model\.xml' has 67,108,865",
+        ),
+        ({str(n): MAX_FILE_BYTES for n in range(5)}, "the files have 21,474,836,480 bytes"),
+        ({str(n): 1 for n in range(MAX_FILES + 1)}, "lists 10,001 files, the limit is 10,000"),
+    ],
+    ids=["file", "description", "total", "number"],
+)
+def test_version_above_the_limits_is_refused_before_a_file_is_looked_for(
+    sizes: dict[str, int], message: str, tmp_path: Path
+) -> None:
+    files = {name: FileRecord(sha256="0" * 64, size_bytes=size) for name, size in sizes.items()}
+
+    with pytest.raises(ArtifactError, match=message):
+        verify_files(tmp_path, make_manifest(files=files))
+
+
+def test_folder_with_too_many_files_is_refused(tmp_path: Path) -> None:
+    folder = make_version(tmp_path)
+    for number in range(MAX_FILES):
+        (folder / str(number)).touch()
+
+    with pytest.raises(ArtifactError, match="more than 10,000 files and folders"):
+        verify_files(folder, read_manifest(folder))
+
+
+def test_manifest_that_is_a_link_a_pipe_or_endless_is_refused(tmp_path: Path) -> None:
+    folder = make_version(tmp_path)
+    path = folder / MANIFEST
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match=r"manifest\.json is no regular file"):
+        read_manifest(folder)
+
+    path.unlink()
+    os.mkfifo(path)  # opened in the usual way, it would wait for a writer
+    with pytest.raises(ArtifactError, match=r"manifest\.json is no regular file"):
+        read_manifest(folder)
+
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(MAX_MANIFEST_BYTES + 1)
+    with pytest.raises(ArtifactError, match=r"16,777,217 bytes, the limit is 16,777,216"):
+        read_manifest(folder)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
-from app.errors import ClientFaultError
+from app.errors import ClientFaultError, ImageDecodeError, OutOfMemoryError
 from app.imaging.decoder import ImagingPolicy, decode_image
 from app.types import InputSpec
 from tests.factories import images
@@ -94,3 +94,18 @@ def test_pixels_beyond_the_limit_are_not_decoded_for_a_damaged_size() -> None:
     data = images.huge_png(1001, 1000)
 
     assert not is_answered(data)
+
+
+def test_file_that_asks_for_more_memory_than_there_could_be_is_corrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(image: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(GifImagePlugin.GifImageFile, "load", load)
+    content = images.encode(images.noise_image(8, 8), "GIF")
+    with pytest.raises(ImageDecodeError, match="truncated or corrupt"):
+        decode_image(content, SPEC, POLICY)
+    # As if there were no memory for the largest image: more than can be addressed.
+    with pytest.raises(OutOfMemoryError, match="KERASERVE_MAX_IMAGE_PIXELS"):
+        decode_image(content, SPEC, ImagingPolicy(max_image_pixels=2**50))

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from app.imaging.directory import count_tiles, read_orientation
+from app.imaging.directory import read_orientation
 from tests.factories import images
 
 
@@ -59,15 +59,3 @@ def test_absurd_block_means_upright(block: bytes) -> None:
 @pytest.mark.parametrize("end", range(0, 60, 3))
 def test_truncated_block_means_upright_or_its_orientation(end: int) -> None:
     assert read_orientation(exif_block(">", 3, 6, entries_before=2)[:end]) in (1, 6)
-
-
-def test_tiles_are_counted_without_reading_them() -> None:
-    assert count_tiles(images.many_tiles_tiff(70_000)) == 70_000
-    assert count_tiles(images.many_tiles_tiff(70_000)[:200]) == 70_000
-
-
-def test_tiles_of_a_big_tiff_are_counted() -> None:
-    entry = struct.pack(">HHQQ", 324, 16, 1_000_000, 0)
-    data = b"MM\0+" + struct.pack(">HHQQ", 8, 0, 16, 1) + entry
-
-    assert count_tiles(data) == 1_000_000

@@ -26,7 +26,8 @@ class FakeLoader:
     """Makes ``"live name:version"`` of a version.
 
     ``gates`` holds it at ``(id, state)``: after that state was reported, or in ``unload`` at
-    DRAINING. ``faults`` is raised there, after the gate.
+    DRAINING, in ``renew`` at LOADING, in ``retire`` at END. ``faults`` is raised there, after the
+    gate.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,8 @@ class FakeLoader:
         self.faults: dict[tuple[ServableId, ServableState], Exception] = {}
         self.loads: list[ServableId] = []
         self.unloads: list[str] = []
+        self.renewals: list[str] = []
+        self.retired: list[str] = []
         self.reports: dict[ServableId, Callable[[ServableState], None]] = {}
 
     def hold(self, servable_id: ServableId, state: ServableState) -> Gate:
@@ -52,8 +55,19 @@ class FakeLoader:
 
     async def unload(self, live: str) -> None:
         self.unloads.append(live)
-        name, version = live.removeprefix("live ").split(":")
+        name, version = live.split(",")[0].removeprefix("live ").split(":")
         await self._stop_at(ServableId(name, int(version)), ServableState.DRAINING)
+
+    async def renew(self, stored: StoredVersion, manifest: Manifest, live: str) -> str:
+        assert live.startswith(f"live {stored.id}")
+        self.renewals.append(live)
+        await self._stop_at(stored.id, ServableState.LOADING)
+        return f"{live}, renewed"
+
+    async def retire(self, live: str) -> None:
+        self.retired.append(live)
+        name, version = live.split(",")[0].removeprefix("live ").split(":")
+        await self._stop_at(ServableId(name, int(version)), ServableState.END)
 
     async def _stop_at(self, servable_id: ServableId, state: ServableState) -> None:
         if gate := self.gates.get((servable_id, state)):

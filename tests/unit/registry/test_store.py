@@ -8,6 +8,7 @@ import pytest
 from app.errors import ArtifactError
 from app.registry.store import ModelStore, StoredVersion
 from app.types import ServableId
+from tests.factories.signing import make_key, sign, trust_in
 from tests.factories.versions import Defect, make_version
 
 ONE = ServableId("cifar10", 1)
@@ -67,12 +68,37 @@ def test_missing_root_has_no_models(tmp_path: Path) -> None:
     assert store.versions("cifar10") == ()
 
 
-def test_linked_version_is_a_version(tmp_path: Path) -> None:
-    folder = make_version(tmp_path / "elsewhere")
-    (tmp_path / "models" / "cifar10").mkdir(parents=True)
-    (tmp_path / "models" / "cifar10" / "1").symlink_to(folder)
+@pytest.mark.parametrize("link", ["cifar10", "cifar10/1"], ids=["model", "version"])
+def test_link_that_leads_out_of_the_store_is_refused(tmp_path: Path, link: str) -> None:
+    make_version(tmp_path / "elsewhere")
+    path = tmp_path / "models" / link
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "elsewhere" / link)
+
+    assert ModelStore(tmp_path / "models").versions("cifar10") == (1,)
+    with pytest.raises(ArtifactError, match="out of the store"):
+        ModelStore(tmp_path / "models").read(ONE)
+
+
+def test_store_may_be_a_link_and_have_links_inside(tmp_path: Path) -> None:
+    version = make_version(tmp_path / "disk" / "cellar", "cifar10", 1)
+    (tmp_path / "disk" / "cifar10").symlink_to(version.parent)
+    (tmp_path / "models").symlink_to(tmp_path / "disk")
 
     assert ModelStore(tmp_path / "models").read(ONE).version == 1
+
+
+def test_store_with_trusted_keys_reads_signed_versions_alone(tmp_path: Path) -> None:
+    folder, key = make_version(tmp_path / "models"), make_key(tmp_path)
+    store = ModelStore(tmp_path / "models", trust_in(key))
+    with pytest.raises(ArtifactError, match="not signed"):
+        store.read(ONE)
+    before = store.signature(ONE)
+
+    sign(folder, key)
+
+    assert store.read(ONE).version == 1
+    assert store.signature(ONE) != before  # so that it is tried again
 
 
 def test_folder_that_cannot_be_listed_is_an_artifact_error(tmp_path: Path) -> None:
