@@ -43,9 +43,9 @@ class ExpressLane:
     end in an error before the image is queued, is left to the way of every request, where all is
     decided again: nothing has happened or been counted then.
 
-    Left to that way: requests that are traced, large images, versions that reuse results or are compared with a canary,
-    bodies of unknown length, pages of other origins; and all where CORS is set, whose layer adds to
-    every answer.
+    Left to that way: requests that are traced, large images, versions that reuse results or are
+    compared with a canary, bodies of unknown length, pages of other origins; and all where CORS is
+    set, whose layer adds to every answer.
 
     Loop: used on one event loop; never waits.
     """

@@ -208,9 +208,9 @@ class DynamicBatcher:
             BatcherStoppedError: The batcher is draining.
             ServableNotReadyError: It has not been started, or it died.
         """
-        return self.schedule_many(
-            (image,), deadline_s=deadline_s, priority=priority, trace=trace
-        )[0]
+        return self.schedule_many((image,), deadline_s=deadline_s, priority=priority, trace=trace)[
+            0
+        ]
 
     def schedule_many(
         self,

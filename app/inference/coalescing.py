@@ -89,9 +89,9 @@ class ReusingScheduler:
         trace: RequestTrace | None = None,
     ) -> SharedTask:
         """Accept one image; as ``DynamicBatcher.schedule`` does."""
-        return self.schedule_many(
-            (image,), deadline_s=deadline_s, priority=priority, trace=trace
-        )[0]
+        return self.schedule_many((image,), deadline_s=deadline_s, priority=priority, trace=trace)[
+            0
+        ]
 
     def schedule_many(
         self,

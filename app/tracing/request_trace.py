@@ -70,7 +70,9 @@ class RequestTrace(Protocol):
         """Tell of a batch that this is the first trace of; the others need not be told."""
         ...
 
-    def end(self, name: str, attributes: Mapping[str, str | int | float], *, is_error: bool) -> None:
+    def end(
+        self, name: str, attributes: Mapping[str, str | int | float], *, is_error: bool
+    ) -> None:
         """Tell that the request has been answered.
 
         Args:

@@ -116,7 +116,7 @@ class SpanWriter:
 
     def shutdown(self) -> None:
         """Send what is left, and end the thread; blocks."""
-        self._processor.shutdown()
+        self._processor.shutdown()  # type: ignore[no-untyped-call]
 
 
 class SpanRequestTrace:
@@ -167,7 +167,7 @@ class SpanRequestTrace:
             links = () if trace is self else (Link(context),)
             times_ns = (trace._unix_ns(queued_s), trace._unix_ns(batch.taken_s))
             trace._child("queue", times_ns, {}, links=links)
-        requests = dict.fromkeys(trace.context for trace, _ in traces)
+        requests = {trace.context.span_id: trace.context for trace, _ in traces}
         self._writer.write(
             "batch",
             context,
@@ -178,7 +178,7 @@ class SpanRequestTrace:
                 "keraserve.batch.images": sum(each.images for each in batch.executions),
                 "keraserve.batch.failed": batch.failed,
             },
-            links=[Link(each) for each in requests],
+            links=[Link(each) for each in requests.values()],
             status=_ERROR if batch.failed else _UNSET,
         )
         for each in batch.executions:

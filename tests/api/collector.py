@@ -117,6 +117,4 @@ def _received(span: Span, resource: dict[str, Any]) -> ReceivedSpan:
 
 
 def _plain(attributes: Any) -> dict[str, Any]:
-    return {
-        each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes
-    }
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -68,7 +67,9 @@ async def test_each_stage_of_a_request_is_a_span(tmp_path: Path, collector: Coll
         **{f"keraserve.{name}": value for name, value in answer["timing"].items()
            if name not in ("total_ms", "queue_position")},
     }  # fmt: skip
-    assert {collector.one(name).parent_id for name in ("decode", "queue", "batch")} == {root.span_id}
+    assert {collector.one(name).parent_id for name in ("decode", "queue", "batch")} == {
+        root.span_id
+    }
     assert execute.parent_id == batch.span_id
     assert batch.links == [root.key]
     assert batch.attributes["keraserve.servable"] == "cifar10:1"
@@ -130,9 +131,7 @@ async def test_what_is_traced_is_what_was_asked_for(
     collector: Collector,
 ) -> None:
     async with traced(tmp_path, collector, **settings) as world:
-        response = await world.client.post(
-            "/v1/classify", content=picture(), headers=PNG | headers
-        )
+        response = await world.client.post("/v1/classify", content=picture(), headers=PNG | headers)
     assert response.status_code == 200
     assert bool(collector.spans) == is_traced == ("traceresponse" in response.headers)
 
@@ -179,9 +178,7 @@ async def test_request_that_is_given_up_ends_its_trace(
     assert late.attributes["error.type"] == "deadline_exceeded"
 
 
-async def test_images_of_one_request_are_in_one_trace(
-    tmp_path: Path, collector: Collector
-) -> None:
+async def test_images_of_one_request_are_in_one_trace(tmp_path: Path, collector: Collector) -> None:
     async with traced(tmp_path, collector) as world:
         files = [("a", picture(1)), ("b", b"no image"), ("c", picture(2))]
         assert (await world.classify_batch(files)).status_code == 200
@@ -228,15 +225,13 @@ async def test_a_request_is_drawn_once_whichever_way_it_takes(
     tmp_path: Path, collector: Collector
 ) -> None:
     """One that left the express lane must not have to be drawn again to be traced."""
-    random.seed(1)
-    drawn = sum(random.random() < 0.5 for _ in range(30))
     async with traced(tmp_path, collector, ratio=0.5) as world, doorway(world) as door:
         line = await door.connect()
-        random.seed(1)
         for _ in range(30):
             line.send(message(picture()))
             assert (await line.answer()).status == 200
-    assert len(collector.named(ROOT)) == len(door.begun) == drawn
+    assert 0 < len(collector.named(ROOT)) < 30
+    assert len(door.begun) == len(collector.named(ROOT))
 
 
 async def test_log_line_names_the_trace(

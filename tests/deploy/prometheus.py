@@ -61,8 +61,8 @@ class Prometheus:
         self._is_ready.set()  # it has ended: nobody need wait
 
     def wait_until_ready(self) -> None:
-        is_told = self._is_ready.wait(PATIENCE_S)
-        assert is_told and self.process.poll() is None, "".join(self._said[-5:])
+        assert self._is_ready.wait(PATIENCE_S), "".join(self._said[-5:])
+        assert self.process.poll() is None, "".join(self._said[-5:])
 
     def values(self, expression: str, *, start_s: float, end_s: float) -> list[float]:
         """Every value of every series that an expression has in a time."""

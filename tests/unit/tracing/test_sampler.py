@@ -27,8 +27,12 @@ def parent(flags: bytes, version: bytes = b"00", rest: bytes = b"") -> Headers:
         pytest.param(parent(b"1"), None, id="too short"),
         pytest.param(parent(b"0g"), None, id="not hexadecimal"),
         pytest.param([], None, id="no headers"),
-        pytest.param([(b"traceparent", b"00-" + b"0" * 32 + b"-" + SPAN + b"-01")], None, id="no trace"),
-        pytest.param([(b"traceparent", b"00-" + TRACE + b"-" + b"0" * 16 + b"-01")], None, id="no span"),
+        pytest.param(
+            [(b"traceparent", b"00-" + b"0" * 32 + b"-" + SPAN + b"-01")], None, id="no trace"
+        ),
+        pytest.param(
+            [(b"traceparent", b"00-" + TRACE + b"-" + b"0" * 16 + b"-01")], None, id="no span"
+        ),
     ],
 )
 def test_flag_of_a_caller_is_read(headers: Headers, expected: bool | None) -> None:
