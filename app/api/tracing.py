@@ -17,13 +17,12 @@ QUIET_ROUTES = frozenset(
 """Asked every few seconds by machines: their lines and traces would drown the others."""
 
 
-def decide_trace(sampler: RequestSampler, scope: Scope, record: RequestRecord) -> bool:
-    """Decide whether a request is traced, if that has not been decided; return whether it is."""
+def decide_trace(sampler: RequestSampler, scope: Scope, record: RequestRecord) -> None:
+    """Decide whether a request is traced, if that has not been decided on another way."""
     if not record.is_trace_decided:
         record.is_trace_decided = True
         if scope["path"] not in QUIET_ROUTES:
             record.trace = sampler.sample(scope["headers"], record.started_s)
-    return record.trace is not None
 
 
 def end_trace(

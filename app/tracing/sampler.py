@@ -27,6 +27,9 @@ class RequestSampler:
 
     It is asked by every request, so it does no more than it needs for the decision: OpenTelemetry's
     own way to the same answer takes a tenth of the time of a whole classification.
+
+    Attributes:
+        draw: Gives numbers from [0, 1), each as often as any other.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class RequestSampler:
         self._ratio = policy.sample_ratio
         self._follows_callers = policy.follows_callers
         self._begin = begin
-        self._draw = draw
+        self.draw = draw
 
     def sample(self, headers: Headers, started_s: float) -> RequestTrace | None:
         """Return the trace of a request; None if there is to be none.
@@ -53,7 +56,7 @@ class RequestSampler:
         """
         is_sampled = caller_samples(headers) if self._follows_callers else None
         if is_sampled is None:
-            is_sampled = self._draw() < self._ratio
+            is_sampled = self.draw() < self._ratio
         return self._begin(headers, started_s) if is_sampled else None
 
 
