@@ -18,7 +18,6 @@ from app.api.answer import answer_response
 from app.api.error_handlers import internal_error_response, serving_error_response
 from app.api.problems import CLIENT_CLOSED_REQUEST, error_response
 from app.api.record import STATE_KEY, RequestRecord, record_of, request_id_of
-from app.api.tracing import decide_trace
 from app.api.uploads import plain_image
 from app.errors import BatcherStoppedError, ServingError
 from app.inference.quick import QuickImage
@@ -116,8 +115,9 @@ class ExpressLane:
             write: Is given the answer, once, in a later turn of the event loop.
         """
         record = record_of(scope)
-        if self._sampler is not None:
-            decide_trace(self._sampler, scope, record)
+        if self._sampler is not None and not record.is_trace_decided:
+            record.is_trace_decided = True
+            record.trace = self._sampler.sample(scope["headers"], record.started_s)
         scope["app"] = self._app
         request = Request(scope)
         try:

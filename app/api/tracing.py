@@ -43,12 +43,8 @@ def end_trace(
     if record.servable is not None:
         attributes["keraserve.model"] = record.servable.name
         attributes["keraserve.version"] = record.servable.version
-    timing = record.timing
-    if timing is not None:
-        attributes["keraserve.decode_ms"] = timing.decode_ms
-        attributes["keraserve.queue_ms"] = timing.queue_ms
-        attributes["keraserve.execute_ms"] = timing.execute_ms
-        attributes["keraserve.batch_size"] = timing.batch_size
+    if record.timing is not None:  # its times are those of the spans below
+        attributes["keraserve.batch_size"] = record.timing.batch_size
     if record.queue_position is not None:
         attributes["keraserve.queue_position"] = record.queue_position
     trace.end(f"{method} {route}", attributes, is_error=code >= 500)

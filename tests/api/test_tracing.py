@@ -64,16 +64,15 @@ async def test_each_stage_of_a_request_is_a_span(tmp_path: Path, collector: Coll
         "keraserve.model": "cifar10",
         "keraserve.version": 1,
         "keraserve.queue_position": 1,
-        **{f"keraserve.{name}": value for name, value in answer["timing"].items()
-           if name not in ("total_ms", "queue_position")},
-    }  # fmt: skip
+        "keraserve.batch_size": 1,
+    }
     assert {collector.one(name).parent_id for name in ("decode", "queue", "batch")} == {
         root.span_id
     }
     assert execute.parent_id == batch.span_id
     assert batch.links == [root.key]
     assert batch.attributes["keraserve.servable"] == "cifar10:1"
-    assert batch.attributes["keraserve.batch.images"] == 1
+    assert execute.attributes == {"keraserve.execution.images": 1, "keraserve.execution.padded": 0}
     assert before_ns <= root.start_ns <= collector.one("decode").start_ns
     assert collector.one("queue").end_ns == batch.start_ns <= execute.start_ns
     assert execute.end_ns <= batch.end_ns <= root.end_ns <= time.time_ns()
@@ -93,7 +92,8 @@ async def test_batch_is_linked_to_all_its_requests(tmp_path: Path, collector: Co
         world.puppet.let_go()
         await asyncio.gather(*tasks)
     (batch,) = [span for span in collector.named("batch") if len(span.links) == 3]
-    assert batch.attributes["keraserve.batch.images"] == 3
+    (execute,) = [span for span in collector.named("execute") if span.parent_id == batch.span_id]
+    assert execute.attributes["keraserve.execution.images"] == 3
     roots = {span.key: span for span in collector.named(ROOT)}
     assert set(batch.links) <= set(roots)
     queues = {span.trace_id: span for span in collector.named("queue")}
