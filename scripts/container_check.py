@@ -235,9 +235,9 @@ def check_serving(container: str, subject: Subject) -> None:
     """Classify a picture, and look for it in the metrics."""
     address = docker("port", container, "8000/tcp").split()[0]
     status, text = ask(address, "/v1/classify?top_k=1", PICTURE.read_bytes())
-    found = json.loads(text).get("predictions", [{}])[0] if status == http.client.OK else text
-    is_right = status == http.client.OK and found.get("label") == LABEL
-    expect(f"{PICTURE.name} is classified as {LABEL}", kept=is_right, found=found)
+    labels = [] if status != http.client.OK else json.loads(text)["predictions"]
+    is_right = [entry["label"] for entry in labels] == [LABEL]
+    expect(f"{PICTURE.name} is classified as {LABEL}", kept=is_right, found=f"{status}, {text}")
     status, text = ask(address, "/metrics")
     images = sample_of(text, "keraserve_images_total", model="cifar10", outcome="ok")
     expect("/metrics counts the image", kept=images == 1, found=f"{status}, {images}")

@@ -167,9 +167,7 @@ def test_services_give_up_what_they_do_not_need(name: str) -> None:
 
 @each_service
 def test_only_the_service_with_keys_and_tls_is_reached_from_elsewhere(name: str) -> None:
-    public = [
-        port for port in SERVICES[name].get("ports", []) if not port.startswith("127.0.0.1:")
-    ]
+    public = [port for port in SERVICES[name].get("ports", []) if not port.startswith("127.0.0.1:")]
     assert public == (["8443:8000"] if name == "keraserve-secure" else [])
 
 

@@ -113,5 +113,7 @@ def test_command_ends_as_health_checks_read_it_and_imports_nothing_of_the_server
     assert {name.partition(".")[0] for name in imported}.isdisjoint({"pydantic", "numpy"})
 
     with served(200) as environment:
-        healthy = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+        healthy = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, check=False
+        )
     assert healthy.returncode == 0
