@@ -264,6 +264,12 @@ class SigningKeyError(ServerFaultError):
     code = "internal"
 
 
+class TracingError(ServerFaultError):
+    """Traces are asked for, and what makes them is not installed."""
+
+    code = "internal"
+
+
 class CertificateError(ServerFaultError):
     """The certificate of TLS or its private key cannot be read, or do not go together."""
 

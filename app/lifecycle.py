@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 # Decoding holds the GIL for about half of its time: more threads than this only queue for it.
 _MOST_DECODE_THREADS = 4
 
+_TRACES_S = 5.0
+"""At the end, for the last traces: a collector that hangs must not keep the process."""
+
 
 class Lifecycle:
     """The parts of one service process, and the order in which they live.
@@ -75,6 +78,8 @@ class Lifecycle:
         self.certificate = settings.certificate(
             settings.file_watch_policy(), self.metrics.certificate_changed
         )
+        self._tracing = settings.tracing()  # last: it starts a thread
+        self.trace_sampler = None if self._tracing is None else self._tracing.sampler
         self._following: list[asyncio.Task[None]] = []
         self._stop_timeout_s = settings.shutdown_timeout_s
         self._stop_by_s: float | None = None  # on the event loop's clock
@@ -89,6 +94,7 @@ class Lifecycle:
         """Build what loads versions, and what classifies on them."""
         batch_policy, trust = settings.batch_policy(), settings.trust_policy()
         self.metrics = Metrics(registry, batch_policy.allowed_batch_sizes)
+        self.metrics.max_queue_size.set(batch_policy.max_queue_size)
         self._loader = ServableLoader(
             from_private_copy(load) if trust.asks else load,
             settings.engine_policy(),
@@ -228,6 +234,8 @@ class Lifecycle:
             for task in self._following:
                 task.cancel()
             await asyncio.wait(self._following, timeout=1.0)
+        if self._tracing is not None:
+            await self._tracing.close(timeout_s=_TRACES_S)
         self.is_drained = not (self._loader.cut_off_images or self._cut_off_requests)
         fields = {
             "images_cut_off": self._loader.cut_off_images,

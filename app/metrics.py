@@ -99,7 +99,11 @@ class Metrics:
         self.certificate_changes = self._counter(
             "certificate_changes_total", "Changes of the certificate's files.", "outcome"
         )
+        for outcome in ("taken", "refused"):  # from 0 on: in PromQL, the first one rises from it
+            self.certificate_changes.labels(outcome)
         self.queue_size = self._gauge("queue_size", "Images waiting, all versions together.")
+        self.max_queue_size = self._gauge("max_queue_size", "Images that may wait for one version.")
+        self.ready = self._gauge("ready", "Whether /readyz says that requests may come.")
 
     def _define_servable_metrics(self, batch_sizes: Sequence[int]) -> None:
         servable = ("model", "version")

@@ -30,6 +30,7 @@ layer cpu --extra cpu --group build
 layer tensorflow-cpu --extra tensorflow-cpu --group build
 layer gpu --extra gpu --group build
 layer samples --extra samples --group build
+layer tracing --extra tracing --group build
 layer train --extra train --group build
 layer dev --extra dev --group build
 layer fuzz --extra fuzz --group build

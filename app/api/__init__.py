@@ -12,6 +12,8 @@
     From an exception to a problem document: the one table of codes and statuses.
 ``middleware``, ``record``, ``accounts``, ``refusal_log``, ``flight_recorder``, ``disconnect``
     What every request gets: id, log line, metrics, and an end when its client leaves.
+``tracing``
+    Whether a request is traced, and what its trace says of it.
 ``admission``, ``gate``
     Whether there is room for a classification; asked in its route, and under overload before that.
 ``express``, ``protocol``
@@ -79,7 +81,12 @@ def _build_stack(app: FastAPI, accounts: RequestAccounts, cors_origins: Sequence
     # It would answer what nobody expected with a text of its own before ours is told of it.
     assert isinstance(outermost, ServerErrorMiddleware), "the first layer, by its documentation"
     stack: ASGIApp = DirectRoutes(outermost.app, app.router.routes)
-    stack = RequestMiddleware(stack, accounts, on_cut_off=lifecycle.request_cut_off)
+    stack = RequestMiddleware(
+        stack,
+        accounts,
+        on_cut_off=lifecycle.request_cut_off,
+        sampler=lifecycle.trace_sampler,
+    )
     if cors_origins:
         stack = CORSMiddleware(
             stack,
@@ -91,6 +98,7 @@ def _build_stack(app: FastAPI, accounts: RequestAccounts, cors_origins: Sequence
                 "Server-Timing",
                 "Retry-After",
                 "X-Cache",
+                "Traceresponse",
                 "RateLimit",
                 "RateLimit-Policy",
                 "RateLimit-Limit",

@@ -12,6 +12,7 @@ from app.access.limits import Visit
 from app.api.flight_recorder import FlightRecorder
 from app.api.record import RequestRecord
 from app.api.refusal_log import LIMITED_CODE, REFUSAL_CODES, RefusalLog
+from app.api.tracing import QUIET_ROUTES, end_trace
 from app.logging import log_event
 from app.metrics import Metrics
 
@@ -23,17 +24,8 @@ UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER_METHOD = "OTHER"
 
-# Asked every few seconds by machines: their lines would drown the others.
-_QUIET_ROUTES = frozenset(
-    {
-        "/livez", "/readyz", "/healthz", "/health", "/ping", "/metrics",
-        "/v2/health/live", "/v2/health/ready",
-    }
-)  # fmt: skip
-
-
 # Scanners and probes fail all day long, and would be all that is remembered.
-_UNRECORDED = _QUIET_ROUTES | {UNMATCHED}
+_UNRECORDED = QUIET_ROUTES | {UNMATCHED}
 
 
 class RequestAccounts:
@@ -88,6 +80,8 @@ class RequestAccounts:
             durations[1].observe(elapsed_s)
         if route not in _UNRECORDED:
             self._recorder.end(record, route, method, code, elapsed_s)
+        if record.trace is not None:
+            end_trace(record.trace, record, route, method, code)
         if record.error_code in REFUSAL_CODES:
             self.refused_s = record.arrived_s
         level = _level(route, code)
@@ -110,7 +104,7 @@ class RequestAccounts:
 
 
 def _level(route: str, code: int) -> int:
-    if route in _QUIET_ROUTES:
+    if route in QUIET_ROUTES:
         return logging.DEBUG
     return logging.WARNING if code >= 500 else logging.INFO
 
@@ -124,6 +118,8 @@ def _fields(
         "method": method,
         "status": code,
     }
+    if record.trace is not None:
+        fields["trace_id"] = record.trace.trace_id
     if record.by is not None:
         fields["by"] = record.by
     if record.error_code is not None:

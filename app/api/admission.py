@@ -72,7 +72,9 @@ def choose(
         top_k = classes
     deadline_s = record.arrived_s + timeout_s
     has_own_deadline = query.timeout_ms is not None
-    return choice, ClassifyOptions(top_k, deadline_s, query.priority, has_own_deadline)
+    return choice, ClassifyOptions(
+        top_k, deadline_s, query.priority, has_own_deadline, record.trace
+    )
 
 
 def refuse_early(

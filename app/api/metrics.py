@@ -35,8 +35,10 @@ _TEXT = {"schema": {"type": "string"}}
 async def metrics(request: Request) -> Response:
     """Return all metrics; names begin with `keraserve_`, times are in seconds."""
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    metrics = lifecycle_of(request).metrics
+    lifecycle = lifecycle_of(request)
+    metrics = lifecycle.metrics
     metrics.ask_estimates()
+    metrics.ready.set(not lifecycle.unready_reasons())
     # In a thread: writing thousands of lines would hold up the event loop.
     body = await run_in_threadpool(encode, metrics.registry)
     return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})

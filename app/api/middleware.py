@@ -14,7 +14,9 @@ from app.api.accounts import UNMATCHED, RequestAccounts
 from app.api.error_handlers import internal_error_response
 from app.api.problems import CLIENT_CLOSED_REQUEST, error_response
 from app.api.record import STATE_KEY, RequestRecord, request_id_of
+from app.api.tracing import decide_trace
 from app.errors import BatcherStoppedError
+from app.tracing.sampler import RequestSampler
 
 # A refused body up to this size is left to the server, which drops it and keeps the connection.
 _DROPPED_BYTES = 1024 * 1024
@@ -51,6 +53,7 @@ class RequestMiddleware:
         accounts: RequestAccounts,
         linger_policy: LingerPolicy | None = None,
         on_cut_off: Callable[[], object] | None = None,
+        sampler: RequestSampler | None = None,
     ) -> None:
         """Take what is inside and what is told.
 
@@ -59,7 +62,9 @@ class RequestMiddleware:
             accounts: Where requests are counted and logged.
             linger_policy: How long refused bodies are read on.
             on_cut_off: Told of each request that the stopping server cancels.
+            sampler: Says which requests are traced; None where none is.
         """
+        self._sampler = sampler
         self._on_cut_off = on_cut_off or (lambda: None)
         self._app = app
         self._accounts = accounts
@@ -74,6 +79,8 @@ class RequestMiddleware:
                 self._accounts.flush()  # the lifespan has ended, well or not
             return
         record = _record_for(scope)
+        if self._sampler is not None:
+            decide_trace(self._sampler, scope, record)
         exchange = _Exchange(scope, receive, send, record)
         method = scope["method"]
         if method == "HEAD":  # every GET route takes it; the exchange leaves the body out
@@ -114,6 +121,7 @@ def _record_for(scope: Scope) -> RequestRecord:
     if isinstance(noted, RequestRecord):
         record = RequestRecord(noted.request_id, noted.started_s, noted.arrived_s)
         record.visit = noted.visit  # counted by the server; the accounts end it
+        record.trace, record.is_trace_decided = noted.trace, noted.is_trace_decided
     else:
         arrived_s = asyncio.get_running_loop().time()
         record = RequestRecord(request_id_of(scope["headers"]), time.perf_counter(), arrived_s)

@@ -14,6 +14,7 @@ from app.access.limits import Visit
 from app.errors import Progress
 from app.inference.records import StageTiming
 from app.schemas.answers import TimingEntry
+from app.tracing.request_trace import RequestTrace
 from app.types import ServableId
 
 STATE_KEY = "record"
@@ -40,6 +41,8 @@ class RequestRecord:
         error_code: The problem's code, where the answer is one.
         by: Who asks, where they need to say so: the name of their key, never the key.
         visit: What it holds of the limits of its caller, where there are any.
+        trace: Its trace, where it is traced.
+        is_trace_decided: Whether that has been decided; never where tracing is off.
     """
 
     request_id: str
@@ -52,10 +55,14 @@ class RequestRecord:
     progress: Progress | None = None
     by: str | None = None
     visit: Visit | None = None
+    trace: RequestTrace | None = None
+    is_trace_decided: bool = False
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return what the answer has beside its own headers, whichever way it takes."""
         headers = [(b"x-request-id", self.request_id.encode("ascii"))]
+        if self.trace is not None:
+            headers.append((b"traceresponse", self.trace.response_header))
         return headers if self.visit is None else headers + self.visit.headers()
 
     def note_progress(self, progress: Progress) -> None:

@@ -21,6 +21,7 @@ from app.errors import (
     ServableNotReadyError,
     TooLateError,
 )
+from app.tracing.request_trace import RequestTrace
 from app.types import BatchObserver, Clock, ImageArray, Priority, Servable
 
 
@@ -188,6 +189,7 @@ class DynamicBatcher:
         *,
         deadline_s: float | None = None,
         priority: Priority = "interactive",
+        trace: RequestTrace | None = None,
     ) -> BatchTask:
         """Accept one image, or refuse it; never wait.
 
@@ -195,6 +197,7 @@ class DynamicBatcher:
             image: ``(H, W, C)`` uint8, 0..255; must not be written to until answered.
             deadline_s: Time on the batcher's clock after which it need not be executed.
             priority: ``bulk`` lets ``interactive`` go before.
+            trace: Told of its batch, where its request is traced.
 
         Returns:
             The task; await it or its ``result()``, or ``cancel()`` it.
@@ -205,7 +208,9 @@ class DynamicBatcher:
             BatcherStoppedError: The batcher is draining.
             ServableNotReadyError: It has not been started, or it died.
         """
-        return self.schedule_many((image,), deadline_s=deadline_s, priority=priority)[0]
+        return self.schedule_many((image,), deadline_s=deadline_s, priority=priority, trace=trace)[
+            0
+        ]
 
     def schedule_many(
         self,
@@ -213,6 +218,7 @@ class DynamicBatcher:
         *,
         deadline_s: float | None = None,
         priority: Priority = "interactive",
+        trace: RequestTrace | None = None,
     ) -> list[BatchTask]:
         """Accept all ``images`` or none; otherwise as ``schedule()``.
 
@@ -229,6 +235,7 @@ class DynamicBatcher:
                 priority=priority,
                 expected_s=expected_s,
                 forget=self._dispatcher.forget,
+                trace=trace,
             )
             for image in images
         ]

@@ -6,6 +6,7 @@ import logging
 
 from app.batching.policy import retry_after_s
 from app.batching.runner import BatchOutcome
+from app.batching.tracing import trace_batch
 from app.types import BatchObserver
 
 logger = logging.getLogger(__name__)
@@ -51,8 +52,13 @@ class BatchReporter:
                 self._observer.batch_executed(
                     size=execution.size, padded=execution.padded, duration_s=execution.duration_s
                 )
+            traced = []
             for task in outcome.tasks:
                 self._observer.task_dequeued(outcome.taken_at_s - task.enqueued_at_s)
+                if task.trace is not None:
+                    traced.append(task)
+            if traced:
+                trace_batch(self._name, outcome, traced)
         except Exception:
             self._log_observer_error()
         if outcome.failures:

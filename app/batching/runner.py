@@ -24,6 +24,7 @@ class Execution:
         scores: ``(len(tasks), K)`` float32, finite.
         size: Images that were executed; more than ``tasks`` where a row was not finite.
         padded: Rows of filling that the servable added.
+        started_at_s: Clock time at which it began.
         duration_s: Stacking included.
     """
 
@@ -31,6 +32,7 @@ class Execution:
     scores: ScoreArray
     size: int
     padded: int
+    started_at_s: float
     duration_s: float
 
 
@@ -231,7 +233,7 @@ class BatchRunner:
         size = len(part)
         padded = self._policy.padded_size(size) - size
         duration_s = self._clock() - started_at_s
-        outcome.executions.append(Execution(tasks, scores, size, padded, duration_s))
+        outcome.executions.append(Execution(tasks, scores, size, padded, started_at_s, duration_s))
 
     def _scores(
         self, images: list[ImageArray], staged: StagedBatch | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from app.tracing.request_trace import RequestTrace
 from app.types import ImageArray, Priority, ScoreArray
 
 
@@ -47,11 +48,12 @@ class BatchTask:
         left_at_s: Clock time at which it was handed to a device; None while it waits.
         expected_s: When it was expected to be answered, s after ``enqueued_at_s``; None where
             nothing was.
+        trace: Told of its batch, where its request is traced.
     """
 
     __slots__ = (
         "_follower", "_forget", "_future", "deadline_s", "enqueued_at_s", "expected_s", "image",
-        "left_at_s", "priority", "queue_position",
+        "left_at_s", "priority", "queue_position", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +66,7 @@ class BatchTask:
         priority: Priority = "interactive",
         expected_s: float | None = None,
         forget: Callable[[BatchTask], None],
+        trace: RequestTrace | None = None,
     ) -> None:
         """Keep the record; ``forget`` is told of a cancellation, to free the place in the queue."""
         self.image = image
@@ -71,6 +74,7 @@ class BatchTask:
         self.deadline_s = deadline_s
         self.priority: Priority = priority
         self.expected_s = expected_s
+        self.trace = trace
         self.queue_position = 0
         self.left_at_s: float | None = None
         self._future = future

@@ -8,6 +8,7 @@ import httpx
 
 from app import __version__
 from app.client.calls import Call
+from app.tracing.propagation import outgoing_headers
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_S = 30.0
@@ -49,6 +50,6 @@ def build_request(http: httpx.Client | httpx.AsyncClient, call: Call[Any], withi
         content=call.content,
         files=[(field, (name, content)) for field, name, content in call.files] or None,
         json=call.json,
-        headers=call.headers,
+        headers=call.headers | outgoing_headers(),
         timeout=httpx.Timeout(left_s, connect=min(left_s, _MOST_CONNECT_S)),
     )

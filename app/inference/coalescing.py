@@ -15,6 +15,7 @@ from app.errors import QueueFullError
 from app.inference.pixel_key import pixel_bytes
 from app.inference.result_cache import CacheSection
 from app.inference.shared_task import Flight, Reuse, SharedTask
+from app.tracing.request_trace import RequestTrace
 from app.types import Clock, ImageArray, Priority, ScoreArray
 
 CountReuse = Callable[[Reuse], None]
@@ -85,9 +86,12 @@ class ReusingScheduler:
         *,
         deadline_s: float | None = None,
         priority: Priority = "interactive",
+        trace: RequestTrace | None = None,
     ) -> SharedTask:
         """Accept one image; as ``DynamicBatcher.schedule`` does."""
-        return self.schedule_many((image,), deadline_s=deadline_s, priority=priority)[0]
+        return self.schedule_many((image,), deadline_s=deadline_s, priority=priority, trace=trace)[
+            0
+        ]
 
     def schedule_many(
         self,
@@ -95,6 +99,7 @@ class ReusingScheduler:
         *,
         deadline_s: float | None = None,
         priority: Priority = "interactive",
+        trace: RequestTrace | None = None,
     ) -> list[SharedTask]:
         """Accept all ``images`` or none; as ``DynamicBatcher.schedule_many`` does.
 
@@ -118,7 +123,9 @@ class ReusingScheduler:
             sources.append(source)
         self._admit(sum(isinstance(source, Flight) for source in sources) - len(began))
         if new:
-            tasks = self._batcher.schedule_many(new, deadline_s=deadline_s, priority=priority)
+            tasks = self._batcher.schedule_many(
+                new, deadline_s=deadline_s, priority=priority, trace=trace
+            )
             for flight, task in zip(began, tasks, strict=True):
                 self._begin(flight, task)
         # Nothing is refused from here on.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from app.inference.shared_task import Reuse
+from app.tracing.request_trace import RequestTrace
 from app.types import ImageArray, Priority
 
 
@@ -19,12 +20,14 @@ class ClassifyOptions:
         priority: ``interactive`` goes before ``bulk`` when a batch is formed.
         has_own_deadline: Whether the caller set the deadline: how the server does cannot be told
             by it.
+        trace: Told of the stages, where the request is traced.
     """
 
     top_k: int
     deadline_s: float
     priority: Priority = "interactive"
     has_own_deadline: bool = False
+    trace: RequestTrace | None = None
 
 
 class Prediction(NamedTuple):

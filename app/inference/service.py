@@ -29,6 +29,7 @@ from app.inference.quick import OnEnd, QuickImage
 from app.inference.records import Classification, ClassifyOptions
 from app.inference.shared_task import ImageTask, SharedTask
 from app.metrics import Metrics
+from app.tracing.request_trace import RequestTrace
 from app.types import DecodedImage, InputSpec
 
 # Up to this size an image is decoded on the event loop: it takes less time there than the way
@@ -154,11 +155,18 @@ class InferenceService:
         try:
             with Deadline(options.deadline_s):
                 image, decode_s = await self._decode(
-                    live, upload, may_be_quick=True, deadline_s=options.deadline_s
+                    live,
+                    upload,
+                    may_be_quick=True,
+                    deadline_s=options.deadline_s,
+                    trace=options.trace,
                 )
                 scheduler = live.reuse or live.batcher
                 task = scheduler.schedule(
-                    image.pixels, deadline_s=options.deadline_s, priority=options.priority
+                    image.pixels,
+                    deadline_s=options.deadline_s,
+                    priority=options.priority,
+                    trace=options.trace,
                 )
                 answer = await _answer(live, task, image, decode_s, options.top_k)
         except TimeoutError:
@@ -202,7 +210,7 @@ class InferenceService:
         self, live: LiveServable, uploads: Sequence[bytes], options: ClassifyOptions
     ) -> list[Classification | ServingError]:
         decoding = [
-            asyncio.create_task(self._decode_entry(live, upload, may_be_quick=n < _QUICK_IMAGES))
+            asyncio.create_task(self._decode_entry(live, upload, n < _QUICK_IMAGES, options.trace))
             for n, upload in enumerate(uploads)
         ]
         try:
@@ -215,6 +223,7 @@ class InferenceService:
             [entry[0].pixels for entry in decoded if not isinstance(entry, ServingError)],
             deadline_s=options.deadline_s,
             priority=options.priority,
+            trace=options.trace,
         )
         try:
             # One after the other: whichever comes last, all are there then.
@@ -230,7 +239,13 @@ class InferenceService:
                 scheduled.cancel()
 
     async def _decode(
-        self, live: LiveServable, upload: bytes, *, may_be_quick: bool, deadline_s: float = math.inf
+        self,
+        live: LiveServable,
+        upload: bytes,
+        *,
+        may_be_quick: bool,
+        deadline_s: float = math.inf,
+        trace: RequestTrace | None = None,
     ) -> tuple[DecodedImage, float]:
         if not upload:
             raise InvalidRequestError("The file is empty.")
@@ -240,6 +255,8 @@ class InferenceService:
             deadline_s - asyncio.get_running_loop().time(),
         )
         self._metrics.image_decoded(image.format, seconds)
+        if trace is not None:
+            trace.decoded(seconds, image.format)
         return image, seconds
 
     def _decode_quickly(
@@ -256,10 +273,10 @@ class InferenceService:
         return image, perf_counter() - start
 
     async def _decode_entry(
-        self, live: LiveServable, upload: bytes, *, may_be_quick: bool
+        self, live: LiveServable, upload: bytes, may_be_quick: bool, trace: RequestTrace | None
     ) -> tuple[DecodedImage, float] | ServingError:
         try:
-            return await self._decode(live, upload, may_be_quick=may_be_quick)
+            return await self._decode(live, upload, may_be_quick=may_be_quick, trace=trace)
         except ClientFaultError as error:
             return error
 

@@ -24,6 +24,7 @@ from app.runtime.policy import EnginePolicy, parse_devices
 from app.settings.doors import DoorSettings
 from app.settings.faults import FaultSettings
 from app.settings.names import ENV_FILE, ENV_PREFIX, NO_FILE, SettingsError
+from app.settings.tracing import TracingSettings
 from app.settings.trust import TrustSettings
 from app.watching import WatchPolicy
 
@@ -31,7 +32,7 @@ CommaSeparatedInts = Annotated[tuple[int, ...], NoDecode]
 CommaSeparatedStrings = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(DoorSettings, FaultSettings, TrustSettings):
+class Settings(DoorSettings, FaultSettings, TrustSettings, TracingSettings):
     """Settings of one service process; environment, ``.env`` and flags, in rising order."""
 
     model_config = SettingsConfigDict(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.types import ServableId
-from tests.api.world import World, picture
+from tests.api.world import World, picture, serving
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -44,6 +45,17 @@ async def test_queues_are_looked_at_on_the_event_loop_alone(world: World) -> Non
     line = 'keraserve_admission_estimate_seconds{model="other",version="1"} 0.25'
     assert line in response.text
     assert asked_in == [threading.get_ident()]
+
+
+async def test_readiness_is_a_metric_as_of_the_scrape(world: World) -> None:
+    assert "keraserve_ready 1.0" in (await world.client.get("/metrics")).text
+    world.lifecycle.begin_drain()
+    assert "keraserve_ready 0.0" in (await world.client.get("/metrics")).text
+
+
+async def test_room_in_the_queue_is_what_the_setting_says(tmp_path: Path) -> None:
+    async with serving(tmp_path, max_queue_size=77, max_images_per_request=7) as world:
+        assert "keraserve_max_queue_size 77.0" in (await world.client.get("/metrics")).text
 
 
 async def test_requests_are_counted_by_route_method_and_code(world: World) -> None:

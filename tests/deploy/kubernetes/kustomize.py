@@ -37,9 +37,7 @@ _HASH_LETTERS = str.maketrans("013ae", "ghkmt")
 class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]  # without types
     """Refuses a key that stands twice, as kubectl does; PyYAML takes the last one."""
 
-    def construct_mapping(
-        self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[Hashable, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value]
         if len(set(keys)) < len(keys):
             raise ValueError(f"a key stands twice: {keys} ({node.start_mark})")
@@ -74,13 +72,7 @@ def _accumulate(folder: Path, parent: list[Manifest]) -> list[Manifest]:
     (kustomization,) = parse((folder / "kustomization.yaml").read_text(encoding="utf-8"))
     if unknown := kustomization.keys() - _KNOWN:
         raise ValueError(f"{folder}: {sorted(unknown)} cannot be rendered here")
-    manifests = parent
-    for name in kustomization.get("resources", []):
-        path = folder / name
-        if path.is_dir():
-            manifests = manifests + _accumulate(path, [])
-        else:
-            manifests = manifests + parse(path.read_text(encoding="utf-8"))
+    manifests = parent + _resources(folder, kustomization.get("resources", []))
     for name in kustomization.get("components", []):
         manifests = _accumulate(folder / name, manifests)
     for generator in kustomization.get("configMapGenerator", []):
@@ -95,6 +87,14 @@ def _accumulate(folder: Path, parent: list[Manifest]) -> list[Manifest]:
     names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
     if len(set(names)) < len(names):
         raise ValueError(f"{folder}: something is there twice: {sorted(names)}")
+    return manifests
+
+
+def _resources(folder: Path, names: list[str]) -> list[Manifest]:
+    manifests: list[Manifest] = []
+    for path in (folder / name for name in names):
+        is_folder = path.is_dir()
+        manifests += _accumulate(path, []) if is_folder else parse(path.read_text("utf-8"))
     return manifests
 
 
@@ -119,9 +119,7 @@ def _generated(folder: Path, generator: Manifest, manifests: list[Manifest]) -> 
 
 
 def _named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
-    (found,) = (
-        one for one in manifests if one["kind"] == kind and one["metadata"]["name"] == name
-    )
+    (found,) = (one for one in manifests if one["kind"] == kind and one["metadata"]["name"] == name)
     return found
 
 
@@ -173,11 +171,8 @@ def _set_image(manifest: Manifest, image: Manifest) -> None:
 
 
 def _hash_of(config_map: Manifest) -> str:
-    content = {
-        "kind": "ConfigMap",
-        "name": config_map["metadata"]["name"],
-        "data": config_map["data"],
-    }
+    # Kustomize means to take the name in, and looks for it where it is not.
+    content = {"kind": "ConfigMap", "name": "", "data": config_map["data"]}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return digest[:10].translate(_HASH_LETTERS)

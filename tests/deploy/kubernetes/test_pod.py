@@ -21,7 +21,7 @@ from tests.deploy.kubernetes.combinations import (
 )
 from tests.deploy.kubernetes.kustomize import Manifest, pod_of
 
-DOCKERFILE = ROOT / "docker" / "Dockerfile"
+DOCKERFILES = {"cpu": "docker/Dockerfile", "gpu": "docker/Dockerfile.gpu"}
 # After the timeout: batchers, watchers and followers have a second each, threads that hang two.
 _STOPPING_TAKES_S = 10
 # Of the kubelet and of load balancers, until they have heard that a pod ends.
@@ -163,11 +163,11 @@ def test_what_the_settings_name_is_mounted(manifests: list[Manifest], settings: 
     assert mounts <= {Path("/tmp"), Path("/keys"), settings.model_dir}
 
 
-@pytest.mark.skipif(not DOCKERFILE.exists(), reason="the image comes with another part of #8")
 def test_image_has_the_user_and_the_folder_that_the_pod_counts_on(
     manifests: list[Manifest], settings: Settings
 ) -> None:
-    text = DOCKERFILE.read_text(encoding="utf-8")
+    image = container_of(manifests)["image"]
+    text = (ROOT / DOCKERFILES[image.partition(":")[2]]).read_text(encoding="utf-8")
     context = pod_of(one(manifests, "Deployment"))["securityContext"]
     user = re.search(r"^USER (\d+):(\d+)$", text, re.MULTILINE)
     assert user is not None
@@ -177,5 +177,6 @@ def test_image_has_the_user_and_the_folder_that_the_pod_counts_on(
     ]
     assert context["fsGroup"] == context["runAsGroup"]
     assert f"KERASERVE_MODEL_DIR={settings.model_dir}" in text
-    if "nvidia.com/gpu" not in container_of(manifests)["resources"]["limits"]:
-        assert f"-t {container_of(manifests)['image']} " in text
+    assert f"-t {image} " in text
+    is_for_gpus = "nvidia.com/gpu" in container_of(manifests)["resources"]["limits"]
+    assert image == f"keraserve:{'gpu' if is_for_gpus else 'cpu'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,7 +21,8 @@ def comparable(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: comparable(child) for key, child in value.items()}
     if isinstance(value, list):
-        return sorted((comparable(child) for child in value), key=repr)
+        children = [comparable(child) for child in value]
+        return sorted(children, key=lambda child: json.dumps(child, sort_keys=True))
     return value
 
 

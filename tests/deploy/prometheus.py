@@ -1,0 +1,103 @@
+"""Debian's Prometheus as a process, and its tool."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+RULES = DEPLOY / "prometheus" / "alerts.yml"
+PATIENCE_S = 30.0
+
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None or shutil.which("promtool") is None,
+    reason="needs prometheus and promtool: Debian's package prometheus has both",
+)
+
+_CONFIGURATION = """
+global: {{scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 500ms}}
+rule_files: [{rules}]
+scrape_configs:
+  - job_name: keraserve
+    static_configs: [{{targets: ["{target}"]}}]
+"""
+
+
+def alert_names() -> set[str]:
+    """Those that the rules define."""
+    return set(re.findall(r"^ +- alert: (\w+)$", RULES.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+class Prometheus:
+    """A running one; a thread reads what it says, so that it never blocks."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self.url = f"http://127.0.0.1:{port}"
+        self._said: list[str] = []
+        self._is_ready = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._said.append(line)
+            if "Server is ready" in line:
+                self._is_ready.set()
+        self._is_ready.set()  # it has ended: nobody need wait
+
+    def wait_until_ready(self) -> None:
+        assert self._is_ready.wait(PATIENCE_S), "".join(self._said[-5:])
+        assert self.process.poll() is None, "".join(self._said[-5:])
+
+    def values(self, expression: str, *, start_s: float, end_s: float) -> list[float]:
+        """Every value of every series that an expression has in a time."""
+        query = {"query": expression, "start": start_s, "end": end_s, "step": 1}
+        url = f"{self.url}/api/v1/query_range?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:
+            answer: dict[str, Any] = json.load(response)
+        return [float(value) for each in answer["data"]["result"] for _, value in each["values"]]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+@contextmanager
+def scraping(target: str, folder: Path) -> Iterator[Prometheus]:
+    """Scrape ``target``, host and port, four times a second, with the alerts of the repository."""
+    configuration = folder / "prometheus.yml"
+    configuration.write_text(_CONFIGURATION.format(rules=RULES, target=target))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={folder}/data",
+               f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
+    prometheus = Prometheus(
+        subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=folder, text=True
+        ),
+        port,
+    )
+    try:
+        prometheus.wait_until_ready()
+        yield prometheus
+    finally:
+        prometheus.kill()
