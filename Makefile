@@ -13,8 +13,8 @@ ACCELERATOR ?= auto
 # of `make train` and `make samples`: a configuration by name or path, and a local copy of its data
 CONFIG ?= cifar10
 DATA ?=
-# passed on by `make test`, `make fuzz`, `make soak`, `make tensorboard`, `make bench`, `bench-peers`,
-# `-train`, `-swaps`, `-engines` and `-decoders`
+# passed on by `make test`, `make docker-test`, `make fuzz`, `make soak`, `make tensorboard`,
+# `make bench`, `bench-peers`, `-train`, `-swaps`, `-engines` and `-decoders`
 ARGS ?=
 # of `make test`: how many tests run at a time. One where tests are chosen, so that all that pytest
 # can do works there (-s, --pdb) and nothing is started in vain.
@@ -34,7 +34,7 @@ bootstrap = $(or $(system_python),$(error Python 3.11 or later is not installed)
 	-m scripts.bootstrap --accelerator $(ACCELERATOR)
 sources := app training tests benchmarks scripts docs .ci
 
-.PHONY: help venv serve samples train tensorboard test fuzz lint typecheck check format soak bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
+.PHONY: help venv serve samples train tensorboard test fuzz lint typecheck check format docker-test soak bench bench-peers bench-train bench-swaps bench-engines bench-decoders lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,11 @@ format: ## Format the sources and mend what ruff can mend
 	@$(bootstrap) dev
 	@$(bin)/ruff check --fix-only --quiet $(sources)
 	@$(bin)/ruff format $(sources)
+
+# Without .venv: what is tested is in the image.
+docker-test: ## Build an image, run it confined, classify, stop (ARGS=gpu for the one for GPUs)
+	@exec $(or $(system_python),$(error Python 3.11 or later is not installed)) \
+		-m scripts.container_check $(ARGS)
 
 soak: ## Send 200,000 requests of every kind while versions come and go (ARGS are the soak's)
 	@$(bootstrap) serve dev

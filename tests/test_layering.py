@@ -37,7 +37,7 @@ LEVELS: tuple[frozenset[str], ...] = (
         {"app.json_file", "app.watching", "app.charts", "app.text_table", "app.progress_bar"}
         | {"app.patience", "app.restarts"}
     ),
-    frozenset({"app.types", "app.errors"}),
+    frozenset({"app.types", "app.errors", "app.readyz"}),
     frozenset({"app"}),  # app/__init__.py: the version number
 )
 DEPTH = {unit: depth for depth, units in enumerate(LEVELS) for unit in units}

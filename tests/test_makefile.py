@@ -22,6 +22,7 @@ TARGETS = {
     "bench-swaps",
     "check",
     "clean",
+    "docker-test",
     "format",
     "fuzz",
     "help",

@@ -27,3 +27,9 @@
 ``self_test``
     Whether a servable reproduces what training computed.
 """
+
+import sys
+
+# OpenVINO tells Google Analytics that it is imported, unasked. Without the package that does so, it
+# does without: this server asks no other host, nor waits at its end for one to answer.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
