@@ -18,7 +18,6 @@ from app.api.answer import answer_response
 from app.api.error_handlers import internal_error_response, serving_error_response
 from app.api.problems import CLIENT_CLOSED_REQUEST, error_response
 from app.api.record import STATE_KEY, RequestRecord, record_of, request_id_of
-from app.api.tracing import decide_trace
 from app.api.uploads import plain_image
 from app.errors import BatcherStoppedError, ServingError
 from app.inference.quick import QuickImage
@@ -43,9 +42,9 @@ class ExpressLane:
     end in an error before the image is queued, is left to the way of every request, where all is
     decided again: nothing has happened or been counted then.
 
-    Left to that way: requests that are traced, large images, versions that reuse results or are
-    compared with a canary, bodies of unknown length, pages of other origins; and all where CORS is
-    set, whose layer adds to every answer.
+    Left to that way: large images, versions that reuse results or are compared with a canary,
+    bodies of unknown length, pages of other origins; and all where CORS is set, whose layer adds to
+    every answer.
 
     Loop: used on one event loop; never waits.
     """
@@ -116,8 +115,9 @@ class ExpressLane:
             write: Is given the answer, once, in a later turn of the event loop.
         """
         record = record_of(scope)
-        if self._sampler is not None and decide_trace(self._sampler, scope, record):
-            return None  # one in a hundred: the other way tells its trace of each stage
+        if self._sampler is not None and not record.is_trace_decided:
+            record.is_trace_decided = True
+            record.trace = self._sampler.sample(scope["headers"], record.started_s)
         scope["app"] = self._app
         request = Request(scope)
         try:

@@ -17,13 +17,12 @@ QUIET_ROUTES = frozenset(
 """Asked every few seconds by machines: their lines and traces would drown the others."""
 
 
-def decide_trace(sampler: RequestSampler, scope: Scope, record: RequestRecord) -> bool:
-    """Decide whether a request is traced, if that has not been decided; return whether it is."""
+def decide_trace(sampler: RequestSampler, scope: Scope, record: RequestRecord) -> None:
+    """Decide whether a request is traced, if that has not been decided on another way."""
     if not record.is_trace_decided:
         record.is_trace_decided = True
         if scope["path"] not in QUIET_ROUTES:
             record.trace = sampler.sample(scope["headers"], record.started_s)
-    return record.trace is not None
 
 
 def end_trace(
@@ -44,12 +43,8 @@ def end_trace(
     if record.servable is not None:
         attributes["keraserve.model"] = record.servable.name
         attributes["keraserve.version"] = record.servable.version
-    timing = record.timing
-    if timing is not None:
-        attributes["keraserve.decode_ms"] = timing.decode_ms
-        attributes["keraserve.queue_ms"] = timing.queue_ms
-        attributes["keraserve.execute_ms"] = timing.execute_ms
-        attributes["keraserve.batch_size"] = timing.batch_size
+    if record.timing is not None:  # its times are those of the spans below
+        attributes["keraserve.batch_size"] = record.timing.batch_size
     if record.queue_position is not None:
         attributes["keraserve.queue_position"] = record.queue_position
     trace.end(f"{method} {route}", attributes, is_error=code >= 500)

@@ -134,11 +134,16 @@ class InferenceService:
                 return None
             image, seconds = decoded
             task = live.batcher.schedule(
-                image.pixels, deadline_s=options.deadline_s, priority=options.priority
+                image.pixels,
+                deadline_s=options.deadline_s,
+                priority=options.priority,
+                trace=options.trace,
             )
         except ServingError:
             return None
         self._metrics.image_decoded(image.format, seconds)
+        if options.trace is not None:
+            options.trace.decoded(seconds, image.format)
         return QuickImage(live, task, image, seconds, options, on_end)
 
     async def classify(

@@ -27,6 +27,9 @@ class RequestSampler:
 
     It is asked by every request, so it does no more than it needs for the decision: OpenTelemetry's
     own way to the same answer takes a tenth of the time of a whole classification.
+
+    Attributes:
+        draw: Gives numbers from [0, 1), each as often as any other.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class RequestSampler:
         self._ratio = policy.sample_ratio
         self._follows_callers = policy.follows_callers
         self._begin = begin
-        self._draw = draw
+        self.draw = draw
 
     def sample(self, headers: Headers, started_s: float) -> RequestTrace | None:
         """Return the trace of a request; None if there is to be none.
@@ -51,16 +54,17 @@ class RequestSampler:
             headers: Of the request.
             started_s: When it came, on ``time.perf_counter``.
         """
-        is_sampled = caller_samples(headers) if self._follows_callers else None
-        if is_sampled is None:
-            is_sampled = self._draw() < self._ratio
-        return self._begin(headers, started_s) if is_sampled else None
+        if self._follows_callers:
+            for name, value in headers:
+                if name == b"traceparent":
+                    is_sampled = caller_samples(value)
+                    if is_sampled is not None:
+                        return self._begin(headers, started_s) if is_sampled else None
+                    break
+        return self._begin(headers, started_s) if self.draw() < self._ratio else None
 
 
-def caller_samples(headers: Headers) -> bool | None:
-    """Return whether the caller traces this request; None where its headers do not say."""
-    for name, value in headers:
-        if name == b"traceparent":
-            found = _TRACEPARENT.fullmatch(value)
-            return None if found is None else bool(int(found[1], 16) & 1)
-    return None
+def caller_samples(traceparent: bytes) -> bool | None:
+    """Return whether a caller traces its request; None where the header says nothing."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    return None if found is None else bool(int(found[1], 16) & 1)

@@ -173,11 +173,7 @@ class SpanRequestTrace:
             context,
             self.context,
             (self._unix_ns(batch.taken_s), self._unix_ns(batch.finished_s)),
-            {
-                "keraserve.servable": batch.servable,
-                "keraserve.batch.images": sum(each.images for each in batch.executions),
-                "keraserve.batch.failed": batch.failed,
-            },
+            {"keraserve.servable": batch.servable, "keraserve.batch.failed": batch.failed},
             links=[Link(each) for each in requests.values()],
             status=_ERROR if batch.failed else _UNSET,
         )

@@ -64,16 +64,15 @@ async def test_each_stage_of_a_request_is_a_span(tmp_path: Path, collector: Coll
         "keraserve.model": "cifar10",
         "keraserve.version": 1,
         "keraserve.queue_position": 1,
-        **{f"keraserve.{name}": value for name, value in answer["timing"].items()
-           if name not in ("total_ms", "queue_position")},
-    }  # fmt: skip
+        "keraserve.batch_size": 1,
+    }
     assert {collector.one(name).parent_id for name in ("decode", "queue", "batch")} == {
         root.span_id
     }
     assert execute.parent_id == batch.span_id
     assert batch.links == [root.key]
     assert batch.attributes["keraserve.servable"] == "cifar10:1"
-    assert batch.attributes["keraserve.batch.images"] == 1
+    assert execute.attributes == {"keraserve.execution.images": 1, "keraserve.execution.padded": 0}
     assert before_ns <= root.start_ns <= collector.one("decode").start_ns
     assert collector.one("queue").end_ns == batch.start_ns <= execute.start_ns
     assert execute.end_ns <= batch.end_ns <= root.end_ns <= time.time_ns()
@@ -93,7 +92,8 @@ async def test_batch_is_linked_to_all_its_requests(tmp_path: Path, collector: Co
         world.puppet.let_go()
         await asyncio.gather(*tasks)
     (batch,) = [span for span in collector.named("batch") if len(span.links) == 3]
-    assert batch.attributes["keraserve.batch.images"] == 3
+    (execute,) = [span for span in collector.named("execute") if span.parent_id == batch.span_id]
+    assert execute.attributes["keraserve.execution.images"] == 3
     roots = {span.key: span for span in collector.named(ROOT)}
     assert set(batch.links) <= set(roots)
     queues = {span.trace_id: span for span in collector.named("queue")}
@@ -204,34 +204,52 @@ async def test_probes_are_not_traced(path: str, tmp_path: Path, collector: Colle
     assert [span.name for span in collector.spans] == ["GET /v1/models"]
 
 
-async def test_sampled_requests_leave_the_express_lane_and_no_others(
+async def test_request_on_the_express_lane_is_traced_as_any(
     tmp_path: Path, collector: Collector
 ) -> None:
+    traceparent = f"traceparent: {SAMPLED['traceparent']}"
     async with traced(tmp_path, collector, ratio=0) as world, doorway(world) as door:
         line = await door.connect()
         line.send(message(picture()))
         plain = await line.answer()
-        assert (plain.status, door.begun) == (200, [])
-        traceparent = f"traceparent: {SAMPLED['traceparent']}"
         line.send(message(picture(), traceparent))
         answer = await line.answer()
-        assert (answer.status, door.begun) == (200, ["/v1/classify"])
+        assert (plain.status, answer.status, door.begun) == (200, 200, [])
+    assert sorted(span.name for span in collector.spans) == [
+        ROOT, "batch", "decode", "execute", "queue",
+    ]  # fmt: skip
     root = collector.one(ROOT)
+    assert (root.trace_id, root.parent_id) == (TRACE, CALLER)
+    assert root.attributes["keraserve.batch_size"] == 1
     assert answer.header("traceresponse") == f"00-{TRACE}-{root.span_id}-01"
     assert "traceresponse" not in plain.names
+
+
+async def test_request_that_the_express_lane_leaves_has_one_trace(
+    tmp_path: Path, collector: Collector
+) -> None:
+    async with traced(tmp_path, collector) as world, doorway(world) as door:
+        line = await door.connect()
+        line.send(message(b"no image"))
+        assert (await line.answer()).status == 415
+        assert door.begun == ["/v1/classify"]
+    assert [span.name for span in collector.spans] == [ROOT]
 
 
 async def test_a_request_is_drawn_once_whichever_way_it_takes(
     tmp_path: Path, collector: Collector
 ) -> None:
-    """One that left the express lane must not have to be drawn again to be traced."""
-    async with traced(tmp_path, collector, ratio=0.5) as world, doorway(world) as door:
+    """Drawn again on the other way, those that leave the lane would be traced less, or twice."""
+    decided: list[float] = []
+    async with traced(tmp_path, collector, ratio=0) as world, doorway(world) as door:
+        sampler = world.lifecycle.trace_sampler
+        assert sampler is not None
+        sampler.draw = lambda: decided.append(1.0) or 1.0  # type: ignore[func-returns-value]
         line = await door.connect()
-        for _ in range(30):
-            line.send(message(picture()))
-            assert (await line.answer()).status == 200
-    assert 0 < len(collector.named(ROOT)) < 30
-    assert len(door.begun) == len(collector.named(ROOT))
+        for body in (picture(), b"no image"):
+            line.send(message(body))
+            await line.answer()
+    assert len(decided) == 2
 
 
 async def test_log_line_names_the_trace(
