@@ -24,8 +24,8 @@ class TracingSettings(BaseSettings):
         0.01,
         ge=0,
         le=1,
-        description="Share of the requests that are traced. Raised: each traced one takes about "
-        "half as long again of the event loop.",
+        description="Share of the requests that are traced. Raised: each traced one takes nearly "
+        "as much processor time again.",
     )
     tracing_follow_callers: bool = Field(
         True,
