@@ -94,14 +94,16 @@ class EngineSupervisor:
             if not renewing.done():
                 logger.error("restart of engine hangs", extra=fields)
                 self._given_up.add(servable_id)
-            serves = await renewing
+                await asyncio.wait([renewing])
         except asyncio.CancelledError:
             renewing.cancel()
             raise
-        except Exception:
-            logger.exception("restart of engine failed", extra=fields)
+        error = renewing.exception()  # engines raise what they like
+        if error is not None:
+            logger.error("restart of engine failed", extra=fields, exc_info=error)
             return False
-        logger.info("engine restarted" if serves else "nothing to restart", extra=fields)
+        told = "engine restarted" if renewing.result() else "nothing to restart"
+        logger.info(told, extra=fields)
         return True
 
     async def _wait_for_budget(self, servable_id: ServableId, fields: dict[str, str]) -> None:

@@ -85,7 +85,12 @@ class QuickImage:
         self._on_end = None
         self._timer.cancel()
         answer = self._answer(outcome)
-        on_end(answer)
+        try:
+            on_end(answer)
+        finally:  # whatever the caller makes of it
+            self._count(answer)
+
+    def _count(self, answer: Classification | Exception) -> None:
         if isinstance(answer, Classification):
             count_ok(self._live, answer)
         else:

@@ -18,6 +18,8 @@
     The same network in 16 bits; whether XLA makes TensorFlow faster.
 ``servable_group``
     Several devices as one servable.
+``staged_images``
+    A batch that lies on a device, until it is executed.
 ``saved_model``
     Frozen graphs, for the same engine.
 ``openvino_engine``, ``openvino_export``

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ from app.errors import ArtifactError, OutOfDeviceMemoryError
 from app.runtime.jax_devices import Device
 from app.runtime.padding import pad_to_allowed
 from app.runtime.policy import NumberFormat
+from app.runtime.staged_images import StagedImages
 from app.types import EngineInfo, ImageArray, InputSpec, ScoreArray
 
 FLOAT32_MATMUL_PRECISION = "highest"
@@ -158,7 +158,7 @@ class StagedJaxServable(JaxServable):
     keeps for that. ``stage`` only begins to copy: the execution waits for it on the device.
     """
 
-    def stage(self, images: ImageArray) -> StagedImages:
+    def stage(self, images: ImageArray) -> StagedImages[Any]:
         """Copy ``(N, H, W, C)`` uint8 to the device; another thread may be in ``execute``.
 
         Raises:
@@ -166,26 +166,13 @@ class StagedJaxServable(JaxServable):
         """
         return StagedImages(self._copy(images), len(images))
 
-    def execute_staged(self, staged: StagedImages) -> ScoreArray:
+    def execute_staged(self, staged: StagedImages[Any]) -> ScoreArray:
         """Classify what ``stage`` has copied → ``(N, K)`` float32, rows sum to 1.
 
         Raises:
             OutOfDeviceMemoryError: The device has no room for this many images.
         """
         return self._scores(staged.batch)[: staged.count]
-
-
-@dataclass(frozen=True, slots=True)
-class StagedImages:
-    """Images on the device, or on their way to it.
-
-    Attributes:
-        batch: ``(allowed size, H, W, C)`` uint8, a JAX array.
-        count: How many of them are no filling.
-    """
-
-    batch: Any
-    count: int
 
 
 def scores_function(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from app.artifacts.manifest import Manifest
@@ -11,7 +11,7 @@ from app.runtime.jax_engine import JaxServable, StagedJaxServable
 from app.runtime.keras_file import load_model
 from app.runtime.mixed_precision import in_precision
 from app.runtime.policy import EnginePolicy
-from app.runtime.servable_group import DeviceGroup
+from app.runtime.servable_group import servable_of
 from app.types import Servable
 
 
@@ -34,21 +34,17 @@ def load_on_devices(folder: Path, manifest: Manifest, policy: EnginePolicy) -> S
     devices = find_devices(policy.devices)
     with in_host_memory():  # the network's own weights, of which each device gets a copy
         network = in_precision(load_model(folder / manifest.network_file), policy.precision)
-    with ExitStack() as undo:
-        members: list[JaxServable] = []
-        for device in devices:
-            kind = StagedJaxServable if device.is_gpu else JaxServable
-            servable = kind(
-                network,
-                manifest.input.spec,
-                policy.allowed_batch_sizes,
-                temperature=manifest.calibration.temperature,
-                scale=manifest.input.scale,
-                offset=manifest.input.offset,
-                device=device,
-                precision=policy.precision,
-            )
-            members.append(servable)
-            undo.callback(servable.close)
-        undo.pop_all()
-    return members[0] if len(members) == 1 else DeviceGroup(members)
+    return servable_of(
+        partial(
+            StagedJaxServable if device.is_gpu else JaxServable,
+            network,
+            manifest.input.spec,
+            policy.allowed_batch_sizes,
+            temperature=manifest.calibration.temperature,
+            scale=manifest.input.scale,
+            offset=manifest.input.offset,
+            device=device,
+            precision=policy.precision,
+        )
+        for device in devices
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
 from app.types import EngineInfo, ImageArray, ScoreArray, Servable
@@ -43,3 +43,17 @@ class DeviceGroup:
         with ExitStack() as closing:
             for member in self.members:
                 closing.callback(member.close)
+
+
+def servable_of(builds: Iterable[Callable[[], Servable]]) -> Servable:
+    """Build a servable for each device; return the one, or a group of them.
+
+    Whatever one of them raises is raised, with those before it closed.
+    """
+    with ExitStack() as undo:
+        members: list[Servable] = []
+        for build in builds:
+            members.append(build())
+            undo.callback(members[-1].close)
+        undo.pop_all()
+    return members[0] if len(members) == 1 else DeviceGroup(members)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -14,6 +13,7 @@ from app.errors import ArtifactError, OutOfDeviceMemoryError
 from app.runtime.padding import pad_to_allowed
 from app.runtime.policy import NumberFormat
 from app.runtime.saved_model import GraphFunction
+from app.runtime.staged_images import StagedImages
 from app.runtime.tensorflow_devices import CPU, Device
 from app.types import EngineInfo, ImageArray, InputSpec, ScoreArray
 
@@ -121,32 +121,19 @@ class StagedTensorFlowServable(TensorFlowServable):
     driver puts a pinned buffer of its own between.
     """
 
-    def stage(self, images: ImageArray) -> StagedImages:
+    def stage(self, images: ImageArray) -> StagedImages[tf.Tensor]:
         """Copy ``(N, H, W, C)`` uint8 to the device; another thread may be in ``execute``."""
         with tf.device(self._device.name):
             batch = tf.constant(pad_to_allowed(images, self._allowed_batch_sizes))
         return StagedImages(batch, len(images))
 
-    def execute_staged(self, staged: StagedImages) -> ScoreArray:
+    def execute_staged(self, staged: StagedImages[tf.Tensor]) -> ScoreArray:
         """Classify what ``stage`` has copied → ``(N, K)`` float32, rows sum to 1.
 
         Raises:
             OutOfDeviceMemoryError: The device has no room for this many images.
         """
         return self._scores(staged.batch)[: staged.count]
-
-
-@dataclass(frozen=True, slots=True)
-class StagedImages:
-    """Images on the device.
-
-    Attributes:
-        batch: ``(allowed size, H, W, C)`` uint8.
-        count: How many of them are no filling.
-    """
-
-    batch: tf.Tensor
-    count: int
 
 
 def scores_function(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from app.runtime.keras_file import load_model
 from app.runtime.mixed_precision import in_precision
 from app.runtime.policy import EnginePolicy
 from app.runtime.saved_model import GraphFunction, load_frozen_graph
-from app.runtime.servable_group import DeviceGroup
+from app.runtime.servable_group import servable_of
 from app.runtime.tensorflow_devices import Device, find_devices
 from app.runtime.tensorflow_engine import StagedTensorFlowServable, TensorFlowServable
 from app.runtime.xla_choice import choose_xla
@@ -65,13 +64,9 @@ def load_on_devices(folder: Path, manifest: Manifest, policy: EnginePolicy) -> S
             manifest.input.spec,
             policy.allowed_batch_sizes[-1],
         )
-    with ExitStack() as undo:
-        members: list[TensorFlowServable] = []
-        for device in devices:
-            members.append(_compile(network, manifest, policy, device, is_xla))
-            undo.callback(members[-1].close)
-        undo.pop_all()
-    return members[0] if len(members) == 1 else DeviceGroup(members)
+    return servable_of(
+        partial(_compile, network, manifest, policy, device, is_xla) for device in devices
+    )
 
 
 def _compile(

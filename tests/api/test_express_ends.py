@@ -150,6 +150,7 @@ async def test_fault_in_counting_costs_neither_the_answer_nor_the_connection(
     line.send(message(picture()))
     assert (await line.answer()).status == 200
     assert [str(error) for error in reported] == ["cannot be counted"]
+    assert outcomes(door.world) == {"ok": 2}, "the image is counted all the same"
 
 
 def _raise(*_: object) -> None:

@@ -36,6 +36,20 @@ def network_too_large_for_company(width: int) -> keras.Model:
     return keras.Model(image, _Wide(width)(keras.layers.Flatten()(image)))
 
 
+def network_without_an_implementation() -> keras.Model:
+    """Return a network of an operation that the backend has not got."""
+    image = keras.Input((2, 2, 1))
+    return keras.Model(image, _Missing()(image))
+
+
+class _Missing(keras.layers.Layer):  # type: ignore[misc, name-defined, unused-ignore]
+    def call(self, x: Any) -> Any:
+        raise NotImplementedError("not in this backend")
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return (shape[0], 2)
+
+
 class _Wide(keras.layers.Layer):  # type: ignore[misc, name-defined, unused-ignore]
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,12 @@ from app.runtime.jax_devices import find_devices
 from app.runtime.jax_engine import JaxServable, StagedJaxServable
 from app.runtime.mixed_precision import in_precision
 from app.types import EngineInfo, ImageArray, InputSpec, StagingServable
-from tests.jax.networks import SPEC, network_too_large_for_company, small_network
+from tests.jax.networks import (
+    SPEC,
+    network_too_large_for_company,
+    network_without_an_implementation,
+    small_network,
+)
 
 SIZES = (1, 2, 4, 8)
 CPU = find_devices(("cpu:0",))[0]
@@ -107,9 +114,18 @@ def test_too_little_device_memory_has_an_error_of_its_own_and_is_survived() -> N
         servable.warm_up()
 
 
-def test_what_jax_cannot_trace_is_refused_when_it_warms_up() -> None:
+def network_of_other_images() -> keras.Model:
     image = keras.Input((2, 2, 3))  # the servable is told of one channel
-    network = keras.Model(image, keras.layers.Conv2D(1, 1)(image))
+    return keras.Model(image, keras.layers.Conv2D(1, 1)(image))
+
+
+@pytest.mark.parametrize(
+    "make", [network_of_other_images, network_without_an_implementation], ids=["shape", "operation"]
+)
+def test_what_jax_cannot_trace_is_refused_when_it_warms_up(
+    make: Callable[[], keras.Model],
+) -> None:
+    network = make()
     servable = JaxServable(network, InputSpec(2, 2, 1), (1,), device=CPU)
     with pytest.raises(ArtifactError, match="cpu cannot execute the network in float32"):
         servable.warm_up()

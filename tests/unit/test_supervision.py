@@ -78,13 +78,18 @@ async def test_without_a_budget_nothing_is_restarted() -> None:
     restarts.supervisor.stop()
 
 
-async def test_failed_restart_is_tried_again_until_the_budget_is_spent() -> None:
+@pytest.mark.parametrize("error", [OSError("no such file"), TypeError("of the engine")])
+async def test_failed_restart_is_told_and_tried_again_until_the_budget_is_spent(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     restarts = Restarts(RestartPolicy(most=3, retry_s=0))
-    restarts.outcomes = [OSError("no such file")] * 3
+    restarts.outcomes = [error] * 3
     restarts.supervisor.failed(ID, "it hangs")
     while not restarts.supervisor.is_given_up(ID):
         await checkpoint()
     assert restarts.began == 3
+    told = [each for each in caplog.records if each.message == "restart of engine failed"]
+    assert [each.exc_info and each.exc_info[1] for each in told] == [error] * 3
     restarts.supervisor.stop()
 
 

@@ -127,3 +127,25 @@ async def test_bulk_is_overtaken_also_by_what_came_from_its_own_line(world: Worl
     assert not batcher._dispatcher.delivery.has_missed
     world.puppet.let_go()
     await asyncio.gather(by_itself, *shared)
+
+
+async def learned_from_a_pause(world: World, within_s: float) -> float:
+    """Have an image come late that has ``within_s``; return how much less is trusted then."""
+    machine = Machine(world)
+    batcher = await experienced(world)
+    await world.keep_device_busy(batcher)
+    task = batcher.schedule(IMAGE, deadline_s=world.clock() + within_s)
+    assert task.expected_s is not None
+    world.puppet.release()
+    await world.puppet.began(len(world.puppet.executed) + 1)
+    machine.slowness = 3
+    world.puppet.let_go()
+    await task
+    await turn()
+    return batcher._dispatcher.delivery.caution.factor - LEAST
+
+
+async def test_pause_tells_less_where_there_was_more_time(world: World) -> None:
+    near, far = [await learned_from_a_pause(world, within_s) for within_s in (5 * T1, 11 * T4)]
+    assert near > 0
+    assert far < near / 2
