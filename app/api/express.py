@@ -18,6 +18,7 @@ from app.api.answer import answer_response
 from app.api.error_handlers import internal_error_response, serving_error_response
 from app.api.problems import CLIENT_CLOSED_REQUEST, error_response
 from app.api.record import STATE_KEY, RequestRecord, record_of, request_id_of
+from app.api.tracing import decide_trace
 from app.api.uploads import plain_image
 from app.errors import BatcherStoppedError, ServingError
 from app.inference.quick import QuickImage
@@ -115,9 +116,8 @@ class ExpressLane:
             write: Is given the answer, once, in a later turn of the event loop.
         """
         record = record_of(scope)
-        if self._sampler is not None and not record.is_trace_decided:
-            record.is_trace_decided = True
-            record.trace = self._sampler.sample(scope["headers"], record.started_s)
+        if self._sampler is not None:
+            decide_trace(self._sampler, scope, record)
         scope["app"] = self._app
         request = Request(scope)
         try:
@@ -198,6 +198,7 @@ class ExpressRequest:
     def leave(self) -> None:
         """End without an answer, because the client has left."""
         if self._give_up():
+            self.response_complete = True
             self._close(CLIENT_CLOSED_REQUEST)
 
     def cancel(self, msg: str | None = None) -> None:
@@ -237,6 +238,5 @@ class ExpressRequest:
             self._close(response.status_code)
 
     def _close(self, status: int) -> None:
-        self.response_complete = True
         self._choice.__exit__()
         self._accounts.end(record_of(self._scope), PATH, METHOD, status)
