@@ -5,6 +5,9 @@ take: uvicorn's protocol on uvloop, our layers, multipart, decoding, batching, J
 metrics. There is no socket, and the network answers at once, so that nothing but the request path
 is left. Requests come in groups, as they do where batches are answered.
 
+With ``--refused`` it is the path of a request that is refused by its head, as most are under
+overload: the queue is full, and stays so.
+
 With ``--profile`` the functions are listed by their own time; cProfile's bookkeeping makes small
 functions look dearer than they are.
 """
@@ -19,6 +22,7 @@ import io
 import pstats
 import statistics
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
@@ -44,6 +48,9 @@ from benchmarks.pictures import write_pictures
 from benchmarks.processors import machine_line
 from benchmarks.servers import ROOT
 
+FILLINGS = 16
+"""Requests that fill the devices and a queue of one, whatever lies ready beside it."""
+
 
 class InstantServable:
     """Knows the answers to its samples by heart, and gives the first of them to all else."""
@@ -58,8 +65,11 @@ class InstantServable:
         }
         self._first = samples.probabilities[0]
         self.is_tested = False
+        self.may_end = threading.Event()
+        self.may_end.set()
 
     def execute(self, images: ImageArray) -> ScoreArray:
+        self.may_end.wait()
         if self.is_tested:
             return np.broadcast_to(self._first, (len(images), len(self._first)))
         return np.stack([self._rows.get(image.tobytes(), self._first) for image in images])
@@ -128,17 +138,22 @@ class Bench:
 
     async def ask(self, requests: list[bytes]) -> None:
         """Send one request on each connection, and wait for all answers."""
+        self.begin(requests)
+        await self._all_came.wait()
+        await asyncio.sleep(0)  # where all was answered at once, the turn ends here
+
+    def begin(self, requests: list[bytes]) -> None:
+        """Send one request on each connection."""
         self._left = len(requests)
         self._all_came.clear()
         for wire, protocol, request in zip(self._wires, self._protocols, requests, strict=True):
             wire.answer = b""
             protocol.data_received(request)
-        await self._all_came.wait()
 
-    def check(self) -> None:
+    def check(self, status: bytes) -> None:
         for wire in self._wires:
-            if b" 200 OK\r\n" not in wire.answer:
-                raise SystemExit(f"not classified: {wire.answer[:400]!r}")
+            if b" %s " % status not in wire.answer[:16]:
+                raise SystemExit(f"not answered with {status!r}: {wire.answer[:400]!r}")
 
 
 async def run(options: argparse.Namespace) -> None:
@@ -159,14 +174,41 @@ async def run(options: argparse.Namespace) -> None:
             servable.is_tested = True
         bench = Bench(app, options.group)
         requests = make_requests(options)
-        await measure(bench, requests, options)
+        if options.refused:
+            await refuse(app, servables, bench, requests, options)
+        else:
+            await measure(bench, requests, b"200", options)
+
+
+async def refuse(
+    app: Any,
+    servables: list[InstantServable],
+    bench: Bench,
+    requests: list[bytes],
+    options: argparse.Namespace,
+) -> None:
+    """Measure with a queue that is full."""
+    for servable in servables:
+        servable.may_end.clear()
+    try:
+        for _ in range(FILLINGS):
+            Bench(app, 1).begin(requests[:1])
+            await asyncio.sleep(0.02)  # until it lies where it stays
+        await measure(bench, requests, b"429", options)
+    finally:
+        for servable in servables:
+            servable.may_end.set()
 
 
 def limits(options: argparse.Namespace) -> dict[str, Any]:
-    """Return settings of limits that are counted and never reached."""
-    if not options.limits:
-        return {}
-    return {"address_rate_per_s": 1e9, "address_max_concurrency": 10**6}
+    """Return settings of limits that are counted and never reached, and of the queue."""
+    chosen: dict[str, Any] = {}
+    if options.limits:
+        chosen |= {"address_rate_per_s": 1e9, "address_max_concurrency": 10**6}
+    if options.refused:
+        chosen |= {"max_queue_size": 1, "max_images_per_request": 1}
+        chosen |= {"request_timeout_ms": 600_000, "stall_after_s": 600, "max_batch_size": 1}
+    return chosen
 
 
 def make_requests(options: argparse.Namespace) -> list[bytes]:
@@ -176,10 +218,12 @@ def make_requests(options: argparse.Namespace) -> list[bytes]:
         return [image_request(path, "h", "/v1/classify", options.content) for path in pictures]
 
 
-async def measure(bench: Bench, requests: list[bytes], options: argparse.Namespace) -> None:
+async def measure(
+    bench: Bench, requests: list[bytes], status: bytes, options: argparse.Namespace
+) -> None:
     for _ in range(50):
         await bench.ask(requests)
-    bench.check()
+    bench.check(status)
     gc.collect()
     gc.freeze()
     profile = cProfile.Profile() if options.profile else None
@@ -193,7 +237,7 @@ async def measure(bench: Bench, requests: list[bytes], options: argparse.Namespa
         images = options.groups * len(requests)
         cpu_us.append((process_time() - cpu) / images * 1e6)
         wall_us.append((perf_counter() - began) / images * 1e6)
-    bench.check()
+    bench.check(status)
     if profile:
         profile.disable()
         text = io.StringIO()
@@ -216,6 +260,7 @@ def main() -> None:
     parser.add_argument("--model", default="cifar10")
     parser.add_argument("--model-dir", type=Path, default=ROOT / "models")
     parser.add_argument("--limits", action="store_true", help="of rate and concurrency, by address")
+    parser.add_argument("--refused", action="store_true", help="of a queue that is full")
     parser.add_argument("--profile", type=int, metavar="N", help="list the N dearest functions")
     options = parser.parse_args()
     with tempfile.TemporaryFile("w") as log:  # where a file takes them, as on a server

@@ -1,5 +1,6 @@
 """The server as a process of its own: ready, SIGTERM under load, exit code."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -50,6 +51,16 @@ def test_sigterm_answers_what_was_accepted_and_ends_with_0(
         assert outcome == 200 or isinstance(outcome, OSError), outcome
         if isinstance(outcome, urllib.error.HTTPError):
             assert outcome.code == 503
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
+def test_no_thread_interrupts_another_one(server: Server) -> None:
+    """Neither the event loop nor those that execute and decode, whoever has started them."""
+    server.wait_for("ready")
+    assert classify(f"{server.url}/v1/classify") == 200
+    tasks = [int(task.name) for task in Path(f"/proc/{server.process.pid}/task").iterdir()]
+    assert len(tasks) > 2
+    assert {os.sched_getscheduler(task) for task in tasks} == {os.SCHED_BATCH}
 
 
 def test_both_ports_are_listened_at_with_tls(tmp_path: Path) -> None:
