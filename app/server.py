@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -149,9 +150,9 @@ def _take_turns() -> None:
     """
     if sys.platform != "linux":
         return
-    for task in os.listdir("/proc/self/task"):  # libraries have started some
+    for task in Path("/proc/self/task").iterdir():  # libraries have started some
         with contextlib.suppress(OSError):  # a sandbox forbids it: slower under load, no worse
-            os.sched_setscheduler(int(task), os.SCHED_BATCH, os.sched_param(0))
+            os.sched_setscheduler(int(task.name), os.SCHED_BATCH, os.sched_param(0))
 
 
 def _allow_descriptors() -> None:
