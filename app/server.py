@@ -10,11 +10,9 @@ import os
 import resource
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -26,14 +24,17 @@ from app.lifecycle import Lifecycle
 from app.logging import configure_logging
 from app.main import create_app
 from app.settings import ENV_PREFIX, Settings
+from app.turns import take_turns
 
 logger = logging.getLogger(__name__)
 
 # A signal to the whole process group reaches the server twice when a parent such as make passes its
 # own on; only a later one is meant to cut the grace short.
 _REPEAT_S = 1.0
-# Connections that the kernel holds for a busy event loop; uvicorn's default.
-_BACKLOG = 2048
+# Connections that the kernel holds for a busy event loop; it lowers this to net.core.somaxconn,
+# 4,096 by default. Whose connection does not fit tries again after a second, and would be refused
+# that late: with uvicorn's 2,048, 3,000 clients that came at once were.
+_BACKLOG = 65_535
 # After everything has been answered and closed, threads have nothing to do but to end.
 _HANGING_AFTER_S = 2.0
 # Objects until the next collection, by generation. A request leaves hardly any cycles behind, and
@@ -111,7 +112,7 @@ def serve(settings: Settings) -> int:
     """
     configure_logging(settings.log_level, settings.log_format)
     _allow_descriptors()
-    _take_turns()
+    take_turns()
     quieten_pillow()
     gc.set_threshold(*_COLLECT_AFTER)
     app = create_app(settings)
@@ -138,21 +139,6 @@ def serve(settings: Settings) -> int:
         logger.error("stopped before everything was finished")
     _leave_what_hangs(exit_code)
     return exit_code
-
-
-def _take_turns() -> None:
-    """Have threads that wake wait until the one that runs has had its time slice.
-
-    Otherwise the event loop takes the core from an execution for each packet that comes, thousands
-    of times a second. Where all cores are busy, that cost a seventh of the answers under overload
-    and a twentieth of them else. An idle core is had at once, as before. Threads inherit it from
-    those that start them. It needs no privilege; see sched(7).
-    """
-    if sys.platform != "linux":
-        return
-    for task in Path("/proc/self/task").iterdir():  # libraries have started some
-        with contextlib.suppress(OSError):  # a sandbox forbids it: slower under load, no worse
-            os.sched_setscheduler(int(task.name), os.SCHED_BATCH, os.sched_param(0))
 
 
 def _allow_descriptors() -> None:

@@ -23,6 +23,7 @@ from app.load.arrivals import ARRIVALS
 from app.load.connection import Address
 from app.load.measuring import CONNECTIONS, Window, run_closed, run_open
 from app.load.requests import CONTENTS, image_files, image_request, ready_requests
+from app.turns import take_turns
 from benchmarks.load.measurement import Measurement
 from benchmarks.processors import (
     machine_busy_s,
@@ -165,6 +166,7 @@ def parse_options() -> argparse.Namespace:
 
 def main() -> int:
     options = parse_options()
+    take_turns()  # else it takes the core from the server for each answer
     try:
         measurement = uvloop.run(measure(options))
     except ServingError as error:
