@@ -15,6 +15,7 @@ from app.api.access import require
 from app.api.accounts import RequestAccounts
 from app.api.admission import BATCH_PATH, PATH, choose, refuse_early
 from app.api.middleware import announces_much
+from app.api.pacer import Pacer
 from app.api.problems import error_response
 from app.api.record import STATE_KEY, RequestRecord, request_id_of
 from app.api.refusal_log import REFUSED_CODE
@@ -79,15 +80,20 @@ class RefusalGate:
     bodies that end their connection (``announces_much``), and pages of other origins.
 
     Loop: used on one event loop; never waits.
+
+    Attributes:
+        pacer: Asked while the gate is watching, before who passed is begun.
     """
 
     def __init__(self, app: ASGIApp, lifecycle: Lifecycle, accounts: RequestAccounts) -> None:
         """Take what requests of an application are decided with, and where they are counted."""
+        self.pacer = Pacer()
         self._app = app
         self._lifecycle = lifecycle
         self._accounts = accounts
         # Images of requests that passed in this turn of the event loop, by version: their tasks
         # have not run yet. Of a hundred heads that are read in one turn, all would pass otherwise.
+        # While some are put off, also those of turns before.
         self._passed: dict[ServableId, int] = {}
         # Who was refused in this turn, by what the decision hangs on.
         self._refused: dict[_Wishes, _Refused] = {}
@@ -161,8 +167,11 @@ class RefusalGate:
 
     def _end_turn(self) -> None:
         self._is_end_due = False
-        self._passed.clear()
         self._refused.clear()
+        if self.pacer.has_waiting:
+            self._end_with_turn()
+        else:
+            self._passed.clear()
 
     def _answer_as(self, refused: _Refused, record: RequestRecord, path: str) -> Response:
         """Refuse a request for the reason that another one was refused for in this turn.

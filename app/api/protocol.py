@@ -75,7 +75,8 @@ class GatedProtocol(PatientProtocol):
         connection stays, and the unread body is dropped as it comes.
     Classify: of what the express lane is open to, the body is waited for, ``HOLD_S`` at most; then
         it is begun there, or goes the way of every request, its time running from its head on.
-        If its client leaves it ends, also with requests behind it.
+        While others are refused, it may have to wait for a later turn of the event loop. If its
+        client leaves it ends, also with requests behind it.
     Leave: all that needs more than that is left to uvicorn: other versions of HTTP, ends of
         connections, upgrades, clients that ask before they send or do not read their answers.
     """
@@ -99,6 +100,7 @@ class GatedProtocol(PatientProtocol):
         config = self.config
         self._may_shorten = not (config.access_log or config.limit_concurrency or config.root_path)
         self._held: list[bytes] | None = None  # the body of a request that is not begun
+        self._is_whole = False  # what is held: it is put off until a later turn
         self._hold_timer: asyncio.TimerHandle | None = None
         self._express: ExpressRequest | None = None  # under way; others may wait behind it
 
@@ -107,7 +109,7 @@ class GatedProtocol(PatientProtocol):
         super().data_received(data)
         if self._part is not None:
             self._wait_for_rest()
-        if self._held is not None and self._hold_timer is None:
+        if self._held is not None and self._hold_timer is None and not self._is_whole:
             self._hold_timer = self.loop.call_later(self._hold_s, self._let_go)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -164,20 +166,38 @@ class GatedProtocol(PatientProtocol):
         if self._part_timer is not None:
             self._end_part()
         if self._held is not None:
-            body = b"".join(self._held)
-            scope: Any = self.scope
-            request = self._lane.begin(scope, body, self._finish)
-            if request is not None:
-                self._end_hold()
-                self._express = request
-                self.cycle = cast(Any, request)
-                self.tasks.add(cast(Any, request))
-                return
-            self._let_go()
+            self._is_whole = True
+            gate = self._gate
+            if gate.is_watching(self.loop.time()) and not gate.pacer.may_begin():
+                self._end_hold_timer()
+                gate.pacer.put_off(self._begin_whole)
+            else:
+                self._begin_whole()
+            return
         super().on_message_complete()
         # The pieces of a body that came behind the answer have stopped the timer.
         if self.cycle is _ANSWERED and self.timeout_keep_alive_task is None:
             self._wait_for_next()
+
+    def on_message_begin(self) -> None:
+        """Begin what was put off, as another request comes behind it."""
+        self._begin_whole()
+        super().on_message_begin()
+
+    def _begin_whole(self) -> None:
+        """Begin a request that is held and whole; nothing if there is none any more."""
+        held = self._held
+        if held is None or not self._is_whole:
+            return
+        scope: Any = self.scope
+        request = self._lane.begin(scope, b"".join(held), self._finish)
+        if request is None:
+            self._let_go()
+            return
+        self._end_hold()
+        self._express = request
+        self.cycle = cast(Any, request)
+        self.tasks.add(cast(Any, request))
 
     def _is_simple(self) -> bool:
         """Whether an answer may be written without uvicorn, and the connection stays."""
@@ -201,13 +221,20 @@ class GatedProtocol(PatientProtocol):
         held = self._held
         if held is None:
             return
+        is_whole = self._is_whole
         self._end_hold()
         super().on_headers_complete()
         for piece in held:
             super().on_body(piece)
+        if is_whole:
+            super().on_message_complete()
 
     def _end_hold(self) -> None:
         self._held = None
+        self._is_whole = False
+        self._end_hold_timer()
+
+    def _end_hold_timer(self) -> None:
         if self._hold_timer is not None:
             self._hold_timer.cancel()
             self._hold_timer = None

@@ -85,7 +85,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return Plan(
         rounds=1 if options.quick else options.rounds,
         seconds=seconds,
-        open_seconds=seconds * 0.6,
+        open_seconds=seconds,
         warm_up_s=min(0.7, seconds),
         clients=CLIENTS,
         multiples=MULTIPLES,
