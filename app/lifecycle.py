@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from app.administration.desk import OrderDesk
 from app.administration.traffic import TrafficOrders
 from app.administration.versions import VersionOrders
+from app.devices.metrics import DeviceMetrics
 from app.drift.monitor import DriftMonitor
 from app.inference.decode_pool import DecodePool
 from app.inference.live import LiveServable
@@ -104,6 +105,7 @@ class Lifecycle:
             max(settings.shutdown_timeout_s, settings.request_timeout_ms / 1000),
             DriftMonitor(settings.drift_policy(), registry),
             ResultReuse(settings.reuse_policy(), ReuseMetrics(registry)),
+            DeviceMetrics(registry),
         )
         self._store = ModelStore(settings.model_dir, trust)
         self._manager: ServableManager[LiveServable] = ServableManager(

@@ -15,6 +15,7 @@ from dataclasses import replace
 from app.artifacts.manifest import Manifest
 from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
+from app.devices.metrics import DeviceMetrics
 from app.drift.monitor import DriftMonitor
 from app.inference.leases import Leases
 from app.inference.live import LiveServable
@@ -57,6 +58,7 @@ class ServableLoader:
         unload_timeout_s: float,
         drift: DriftMonitor,
         reuse: ResultReuse,
+        devices: DeviceMetrics,
     ) -> None:
         """Keep the parts.
 
@@ -68,6 +70,7 @@ class ServableLoader:
             unload_timeout_s: How long a version may take to finish what it accepted.
             drift: Has a window on what each version answers.
             reuse: Keeps each version from computing anything twice, where that is asked for.
+            devices: Time what is executed on each.
         """
         self.cut_off_images = 0
         self.on_failure: Callable[[ServableId, str], None] = lambda servable_id, reason: None
@@ -79,6 +82,7 @@ class ServableLoader:
         self.unload_timeout_s = unload_timeout_s
         self._drift = drift
         self._reuse = reuse
+        self._devices = devices
 
     async def load(
         self,
@@ -233,12 +237,14 @@ class ServableLoader:
     def _batcher(
         self, servable: Servable, servable_id: ServableId, metrics: ServableMetrics
     ) -> DynamicBatcher:
+        self._devices.watch(servable)
         batcher = DynamicBatcher(
             servable,
             self._batch_policy,
             observer=metrics,
             name=str(servable_id),
             on_failure=lambda reason: self.on_failure(servable_id, reason),
+            timer_of=self._devices.timer_of,
         )
         batcher.start()
         return batcher

@@ -6,6 +6,8 @@ Array shapes are written with ``N`` batch, ``H`` height, ``W`` width, ``C`` chan
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -100,11 +102,34 @@ class ServableState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What a servable runs on, as shown by ``/v1/models`` and ``model_info``."""
+    """What a servable runs on, as shown by ``/v1/models`` and ``model_info``.
+
+    Attributes:
+        engine: One of those that ``KERASERVE_ENGINE`` names.
+        precision: What it computes in.
+        device: What people call it, e.g. ``NVIDIA H100``.
+        device_id: What ``KERASERVE_DEVICES`` calls it, e.g. ``gpu:0``; of several, the first.
+    """
 
     engine: str
     precision: str
     device: str
+    device_id: str = "cpu:0"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMemory:
+    """What an engine holds of a device's memory, bytes; None: it does not tell.
+
+    Attributes:
+        used: By weights, images and results, now.
+        peak: The most of it since the process began.
+        limit: What it may take at most.
+    """
+
+    used: int
+    peak: int | None = None
+    limit: int | None = None
 
 
 class Servable(Protocol):
@@ -160,6 +185,20 @@ class StagingServable(Servable, Protocol):
 
 
 @runtime_checkable
+class MeteredServable(Servable, Protocol):
+    """A servable whose engine tells what it holds of its device's memory."""
+
+    @property
+    def memory_reader(self) -> Callable[[], EngineMemory]:
+        """Asks the engine, of all versions on the device; in any thread.
+
+        Holds nothing of the servable, which may be closed meanwhile. May raise: nothing is shown
+        then.
+        """
+        ...
+
+
+@runtime_checkable
 class ServableGroup(Servable, Protocol):
     """One version on several devices; each member has a thread of its own."""
 
@@ -192,6 +231,13 @@ class BatchObserver(Protocol):
     def queue_size_changed(self, queue_size: int) -> None:
         """``queue_size`` images wait now."""
         ...
+
+
+ExecutionTimer: TypeAlias = AbstractContextManager[object]
+"""Entered by a thread for as long as a device executes for it; by several at once."""
+
+TimerOf: TypeAlias = Callable[[str], ExecutionTimer]
+"""The timer of the device with this ``EngineInfo.device_id``."""
 
 
 class Clock(Protocol):

@@ -45,9 +45,14 @@ class PuppetServable:
     """
 
     def __init__(
-        self, behave: Callable[[ImageArray], ScoreArray] = scores_of, *, is_held: bool = False
+        self,
+        behave: Callable[[ImageArray], ScoreArray] = scores_of,
+        *,
+        is_held: bool = False,
+        device_id: str = "cpu:0",
     ) -> None:
         self.behave = behave
+        self._device_id = device_id
         self.executed: list[ImageArray] = []
         self.most_at_once = 0
         self.warm_ups = 0
@@ -60,7 +65,7 @@ class PuppetServable:
 
     @property
     def info(self) -> EngineInfo:
-        return EngineInfo("puppet", "float32", "none")
+        return EngineInfo("puppet", "float32", "none", self._device_id)
 
     @property
     def batch_sizes(self) -> list[int]:

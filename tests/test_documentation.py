@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from app import errors
+from app.devices.metrics import DeviceMetrics
 from app.drift.monitor import DriftMonitor
 from app.drift.policy import DriftPolicy
 from app.inference.reuse_metrics import ReuseMetrics
@@ -41,6 +42,7 @@ def metrics() -> set[str]:
     RolloutMetrics(registry)
     ReuseMetrics(registry)
     DriftMonitor(DriftPolicy(), registry)
+    DeviceMetrics(registry)
     suffixes = {"counter": "_total"}
     return {
         family.name + suffixes.get(family.type, "")

@@ -31,7 +31,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"app.batching", "app.runtime", "app.registry", "app.imaging", "app.drift"}),
     frozenset(
         {"app.artifacts", "app.access", "app.certificate", "app.metrics", "app.logging", "app.load"}
-        | {"app.tracing"}
+        | {"app.tracing", "app.devices"}
     ),
     frozenset(
         {"app.json_file", "app.watching", "app.charts", "app.text_table", "app.progress_bar"}

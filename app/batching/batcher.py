@@ -13,6 +13,7 @@ from app.batching.dispatcher import Dispatcher
 from app.batching.lane import LANE_DEPTH
 from app.batching.policy import BatchPolicy
 from app.batching.reporting import BatchReporter
+from app.batching.runner import NO_TIMER
 from app.batching.task import BatchTask
 from app.batching.timer import CallLater
 from app.errors import (
@@ -22,7 +23,7 @@ from app.errors import (
     TooLateError,
 )
 from app.tracing.request_trace import RequestTrace
-from app.types import BatchObserver, Clock, ImageArray, Priority, Servable
+from app.types import BatchObserver, Clock, ImageArray, Priority, Servable, TimerOf
 
 
 class DynamicBatcher:
@@ -105,6 +106,7 @@ class DynamicBatcher:
         name: str = "",
         call_later: CallLater | None = None,
         on_failure: Callable[[str], object] = lambda reason: None,
+        timer_of: TimerOf = lambda device_id: NO_TIMER,
     ) -> None:
         """Build a stopped batcher.
 
@@ -118,6 +120,7 @@ class DynamicBatcher:
             call_later: Timer that goes with ``clock``; the event loop's by default.
             on_failure: Told on the event loop, with the reason, when it dies, when a device dies,
                 hangs or fails on all images: it may need to be replaced. Must not raise.
+            timer_of: Gives the timer of each device, entered while it executes.
         """
         self._clock = clock
         self._name = name or "the servable"
@@ -130,6 +133,7 @@ class DynamicBatcher:
             clock=clock,
             name=name,
             on_failure=on_failure,
+            timer_of=timer_of,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_draining = False

@@ -28,7 +28,7 @@ from app.batching.task_queue import TaskQueue
 from app.batching.timer import CallLater, MomentTimer
 from app.batching.watchdog import Watchdog
 from app.errors import DeadlineExceededError, ServableNotReadyError, ServerFaultError
-from app.types import Clock, Priority, Servable
+from app.types import Clock, Priority, Servable, TimerOf
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Dispatcher:
         clock: Clock,
         name: str,
         on_failure: Callable[[str], object],
+        timer_of: TimerOf,
     ) -> None:
         """Prepare; nothing runs before ``start()``. ``on_failure`` is told each reason."""
         self.policy = policy
@@ -73,7 +74,9 @@ class Dispatcher:
         self._name = name
         self._loop: asyncio.AbstractEventLoop  # these two are set by start(),
         self._timer: MomentTimer  # before anything can be accepted
-        self._lanes, self._joins_at = lanes_of(servable, policy, clock, self._report, name=name)
+        self._lanes, self._joins_at = lanes_of(
+            servable, policy, clock, self._report, name=name, timer_of=timer_of
+        )
         self._on_failure = on_failure
         self._has_stalled = False  # once: to ask every lane each time takes longer
         self._watchdog = Watchdog(

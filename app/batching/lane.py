@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from app.batching.device import DeviceStopped, DeviceThread
 from app.batching.policy import BatchPolicy
-from app.batching.runner import BatchOutcome, BatchRunner
+from app.batching.runner import NO_TIMER, BatchOutcome, BatchRunner
 from app.batching.shelf import Shelf, batch_of
 from app.batching.task import BatchTask
-from app.types import Clock, Servable, ServableGroup
+from app.types import Clock, ExecutionTimer, Servable, ServableGroup, TimerOf
 
 LANE_DEPTH = 2
 """Batches handed over at once for each lane: the one it executes, and one that lies ready."""
@@ -39,6 +39,7 @@ class DeviceLane:
         *,
         name: str,
         shelf: Shelf | None = None,
+        timer: ExecutionTimer = NO_TIMER,
     ) -> None:
         """Prepare the thread.
 
@@ -50,6 +51,7 @@ class DeviceLane:
                 the lane has now.
             name: Of the thread.
             shelf: Where it shares one.
+            timer: Of the device.
         """
         self.current: Sequence[BatchTask] | None = None
         self.shelf = shelf or Shelf()
@@ -60,7 +62,10 @@ class DeviceLane:
         self.is_stalled = False
         self._since_s = 0.0  # when the batch in execution could start
         self._thread = DeviceThread(
-            BatchRunner(servable, policy, clock), self.shelf, partial(report, self), name=name
+            BatchRunner(servable, policy, clock, timer),
+            self.shelf,
+            partial(report, self),
+            name=name,
         )
 
     @property
@@ -157,25 +162,31 @@ LaneReport: TypeAlias = Callable[
 
 
 def lanes_of(
-    servable: Servable, policy: BatchPolicy, clock: Clock, report: LaneReport, *, name: str
+    servable: Servable,
+    policy: BatchPolicy,
+    clock: Clock,
+    report: LaneReport,
+    *,
+    name: str,
+    timer_of: TimerOf,
 ) -> tuple[list[DeviceLane], int]:
     """Return a lane for each device of a servable, and how many images make a batch of their own.
 
-    See ``ServableGroup.joins_at``; ``name`` is the servable's, for the threads.
+    See ``ServableGroup.joins_at``; ``name`` is the servable's, for the threads, ``timer_of`` gives
+    the timer of each device.
     """
-    thread = f"device {name}".rstrip()
-    if not isinstance(servable, ServableGroup):
-        return [DeviceLane(servable, policy, clock, report, name=thread)], 1
-    members = servable.members
-    if len(members) == 1:
-        return [DeviceLane(members[0], policy, clock, report, name=thread)], servable.joins_at
+    members = servable.members if isinstance(servable, ServableGroup) else (servable,)
+    joins_at = servable.joins_at if isinstance(servable, ServableGroup) else 1
     # Those that share one device share what lies ready for it.
-    shelf = Shelf(len(members) * (LANE_DEPTH - 1)) if servable.joins_at > 1 else None
-    lanes = [
-        DeviceLane(member, policy, clock, report, name=f"{thread} {number}", shelf=shelf)
-        for number, member in enumerate(members, start=1)
-    ]
-    return lanes, servable.joins_at
+    shares = joins_at > 1 and len(members) > 1
+    shelf = Shelf(len(members) * (LANE_DEPTH - 1)) if shares else None
+    lanes = []
+    for number, member in enumerate(members, start=1):
+        thread = f"device {name} {number if len(members) > 1 else ''}".rstrip()
+        timer = timer_of(member.info.device_id)
+        lane = DeviceLane(member, policy, clock, report, name=thread, shelf=shelf, timer=timer)
+        lanes.append(lane)
+    return lanes, joins_at
 
 
 def give_up(lane: DeviceLane, lanes: Iterable[DeviceLane]) -> list[BatchTask]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,16 @@ from numpy.typing import NDArray
 from app.batching.policy import BatchPolicy
 from app.batching.task import BatchTask, TaskResult
 from app.errors import ExecutionError, OutOfDeviceMemoryError
-from app.types import Clock, ImageArray, ScoreArray, Servable, StagingServable
+from app.types import (
+    Clock,
+    ExecutionTimer,
+    ImageArray,
+    ScoreArray,
+    Servable,
+    StagingServable,
+)
+
+NO_TIMER: ExecutionTimer = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +107,21 @@ class BatchRunner:
     fault of an image and passes through.
     """
 
-    def __init__(self, servable: Servable, policy: BatchPolicy, clock: Clock) -> None:
-        """Start with ``policy``; it shrinks for good when the device runs out of memory."""
+    def __init__(
+        self,
+        servable: Servable,
+        policy: BatchPolicy,
+        clock: Clock,
+        timer: ExecutionTimer = NO_TIMER,
+    ) -> None:
+        """Start with ``policy``; it shrinks for good when the device runs out of memory.
+
+        ``timer`` is entered for each execution, those included that fail.
+        """
         self._servable = servable
         self._policy = policy
         self._clock = clock
+        self._timer = timer
         self._known_good: ImageArray | None = None
 
     @property
@@ -239,12 +259,13 @@ class BatchRunner:
         self, images: list[ImageArray], staged: StagedBatch | None = None
     ) -> tuple[ScoreArray, NDArray[np.bool_]]:
         """Execute ``images``; return ``(N, K)`` scores and which of the N rows are finite."""
-        if staged is not None and isinstance(self._servable, StagingServable):
-            answer = self._servable.execute_staged(staged.images)
-        else:
-            # A lone one needs no copy, which takes longer than looking at it.
-            batch = np.stack(images) if len(images) > 1 else images[0][np.newaxis]
-            answer = self._servable.execute(batch)  # (N, H, W, C) uint8, 0..255
+        with self._timer:
+            if staged is not None and isinstance(self._servable, StagingServable):
+                answer = self._servable.execute_staged(staged.images)
+            else:
+                # A lone one needs no copy, which takes longer than looking at it.
+                batch = np.stack(images) if len(images) > 1 else images[0][np.newaxis]
+                answer = self._servable.execute(batch)  # (N, H, W, C) uint8, 0..255
         # A copy: an engine may write its next answer into the same memory.
         scores = np.array(answer, dtype=np.float32)  # (N, K)
         if scores.ndim != 2 or len(scores) != len(images) or scores.shape[1] == 0:

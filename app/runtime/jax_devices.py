@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from app.errors import ArtifactError
+from app.types import EngineMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,13 @@ class Device:
         handle: JAX's own object for it.
         title: What people call it, e.g. ``NVIDIA H100 80GB HBM3``.
         is_gpu: Whether it has memory of its own.
+        id: As ``KERASERVE_DEVICES`` has it, e.g. ``gpu:0``.
     """
 
     handle: Any
     title: str
     is_gpu: bool
+    id: str
 
 
 def find_devices(names: Sequence[str]) -> tuple[Device, ...]:
@@ -33,21 +36,40 @@ def find_devices(names: Sequence[str]) -> tuple[Device, ...]:
     Raises:
         ArtifactError: JAX does not see one of them.
     """
-    gpus = [Device(gpu, gpu.device_kind, is_gpu=True) for gpu in _local_devices("gpu")]
-    cpus = [Device(cpu, "cpu", is_gpu=False) for cpu in _local_devices("cpu")]
+    gpus = [
+        Device(gpu, gpu.device_kind, is_gpu=True, id=f"gpu:{index}")
+        for index, gpu in enumerate(_local_devices("gpu"))
+    ]
+    cpus = [
+        Device(cpu, "cpu", is_gpu=False, id=f"cpu:{index}")
+        for index, cpu in enumerate(_local_devices("cpu"))
+    ]
     if not names:
         found = tuple(gpus or cpus[:1])
         if not found:
             raise ArtifactError("JAX sees neither a GPU nor the CPU (JAX_PLATFORMS)")
         return found
-    named = {f"cpu:{index}": cpu for index, cpu in enumerate(cpus)}
-    named |= {f"gpu:{index}": gpu for index, gpu in enumerate(gpus)}
+    named = {device.id: device for device in (*cpus, *gpus)}
     missing = [name for name in names if name not in named]
     if missing:
         raise ArtifactError(
             f"JAX sees {', '.join(sorted(named))}, not {', '.join(missing)} (KERASERVE_DEVICES)"
         )
     return tuple(named[name] for name in names)
+
+
+def memory_of(device: Device) -> EngineMemory:
+    """Return what JAX's allocator has given out and may take. Any thread.
+
+    Raises:
+        LookupError: The device does not count it, as CPUs do not.
+    """
+    found = device.handle.memory_stats()
+    if not found:
+        raise LookupError(f"{device.id} does not count its memory")
+    return EngineMemory(
+        found["bytes_in_use"], found.get("peak_bytes_in_use"), found.get("bytes_limit")
+    )
 
 
 def least_gpu_capability() -> tuple[int, int] | None:

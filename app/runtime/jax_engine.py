@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,11 +15,11 @@ import keras
 import numpy as np
 
 from app.errors import ArtifactError, OutOfDeviceMemoryError
-from app.runtime.jax_devices import Device
+from app.runtime.jax_devices import Device, memory_of
 from app.runtime.padding import pad_to_allowed
 from app.runtime.policy import NumberFormat
 from app.runtime.staged_images import StagedImages
-from app.types import EngineInfo, ImageArray, InputSpec, ScoreArray
+from app.types import EngineInfo, EngineMemory, ImageArray, InputSpec, ScoreArray
 
 FLOAT32_MATMUL_PRECISION = "highest"
 """What a product of float32 numbers is computed in, on devices that have a choice: ``highest`` is
@@ -69,7 +70,7 @@ class JaxServable:
         self._allowed_batch_sizes = tuple(allowed_batch_sizes)
         self._spec = spec
         self._device = device
-        self._info = EngineInfo("jax", precision, device.title)
+        self._info = EngineInfo("jax", precision, device.title, device.id)
         self._matmul_precision = matmul_precision if precision == "float32" else None
         self._function: Any = jax.jit(scores_function(network, temperature, scale, offset))
         self._executables: dict[int, Callable[..., Any]] = {}
@@ -157,6 +158,11 @@ class StagedJaxServable(JaxServable):
     JAX copies on a stream of its own, beside the one that computes, through pinned memory that it
     keeps for that. ``stage`` only begins to copy: the execution waits for it on the device.
     """
+
+    @property
+    def memory_reader(self) -> Callable[[], EngineMemory]:
+        """Asks JAX what it holds of the device's memory."""
+        return partial(memory_of, self._device)
 
     def stage(self, images: ImageArray) -> StagedImages[Any]:
         """Copy ``(N, H, W, C)`` uint8 to the device; another thread may be in ``execute``.

@@ -27,7 +27,7 @@ class DeviceGroup:
         titles = [member.info.device for member in self.members]
         kinds = dict.fromkeys(titles)
         device = ", ".join(f"{titles.count(kind)} × {kind}" for kind in kinds)
-        return EngineInfo(info.engine, info.precision, device)
+        return EngineInfo(info.engine, info.precision, device, info.device_id)
 
     def execute(self, images: ImageArray) -> ScoreArray:
         """Classify ``(N, H, W, C)`` uint8 → ``(N, K)`` float32, rows sum to 1; on the first."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from app.errors import ArtifactError
+from app.types import EngineMemory
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +22,13 @@ class Device:
         name: TensorFlow's name for it.
         title: What people call it, e.g. ``NVIDIA H100``.
         is_gpu: Whether it has memory of its own.
+        id: As ``KERASERVE_DEVICES`` has it, e.g. ``gpu:0``.
     """
 
     name: str
     title: str
     is_gpu: bool
+    id: str = "cpu:0"
 
 
 CPU = Device("/CPU:0", "cpu", is_gpu=False)
@@ -62,7 +65,8 @@ def find_devices(names: Sequence[str]) -> tuple[Device, ...]:
     cpus = tf.config.list_logical_devices("CPU")
     found = {f"gpu:{index}": _gpu(gpu.name, index) for index, gpu in enumerate(gpus)}
     found |= {
-        f"cpu:{index}": Device(cpu.name, "cpu", is_gpu=False) for index, cpu in enumerate(cpus)
+        (name := f"cpu:{index}"): Device(cpu.name, "cpu", is_gpu=False, id=name)
+        for index, cpu in enumerate(cpus)
     }
     missing = [name for name in names if name not in found]
     if missing:
@@ -77,4 +81,13 @@ def _gpu(name: str, index: int) -> Device:
     """Describe a GPU. Nobody divides one into several logical devices here: numbers agree."""
     physical = tf.config.list_physical_devices("GPU")[index]
     details = tf.config.experimental.get_device_details(physical)
-    return Device(name, str(details.get("device_name", "GPU")), is_gpu=True)
+    return Device(name, str(details.get("device_name", "GPU")), is_gpu=True, id=f"gpu:{index}")
+
+
+def memory_of(device: Device) -> EngineMemory:
+    """Return what TensorFlow's allocator has given out; it tells no limit. Any thread.
+
+    Of CPUs it counts nothing, and says 0: ask of GPUs only.
+    """
+    found = tf.config.experimental.get_memory_info(device.name)
+    return EngineMemory(found["current"], found["peak"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -14,8 +15,8 @@ from app.runtime.padding import pad_to_allowed
 from app.runtime.policy import NumberFormat
 from app.runtime.saved_model import GraphFunction
 from app.runtime.staged_images import StagedImages
-from app.runtime.tensorflow_devices import CPU, Device
-from app.types import EngineInfo, ImageArray, InputSpec, ScoreArray
+from app.runtime.tensorflow_devices import CPU, Device, memory_of
+from app.types import EngineInfo, EngineMemory, ImageArray, InputSpec, ScoreArray
 
 
 class TensorFlowServable:
@@ -65,7 +66,7 @@ class TensorFlowServable:
         self._function: Any = scores_function(
             model, spec, device.name, (temperature, scale, offset), is_xla=is_xla
         )
-        self._info = EngineInfo("tensorflow", precision, device.title)
+        self._info = EngineInfo("tensorflow", precision, device.title, device.id)
 
     @property
     def info(self) -> EngineInfo:
@@ -120,6 +121,11 @@ class StagedTensorFlowServable(TensorFlowServable):
     has no public way to place a tensor in pinned memory (tensorflow/tensorflow#45730), so that the
     driver puts a pinned buffer of its own between.
     """
+
+    @property
+    def memory_reader(self) -> Callable[[], EngineMemory]:
+        """Asks TensorFlow what it holds of the device's memory."""
+        return partial(memory_of, self._device)
 
     def stage(self, images: ImageArray) -> StagedImages[tf.Tensor]:
         """Copy ``(N, H, W, C)`` uint8 to the device; another thread may be in ``execute``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -41,9 +42,17 @@ class ReceivedSpan:
 
 
 class Collector:
-    """Keeps what comes in; complete once the service that sends has stopped."""
+    """Keeps what comes in; complete once the service that sends has stopped.
+
+    Attributes:
+        is_asked: Set once something has come in.
+        may_answer: While it is not set, nobody gets an answer: the collector hangs.
+    """
 
     def __init__(self) -> None:
+        self.is_asked = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.spans: list[ReceivedSpan] = []
         self.paths: set[str] = set()
         self.url = ""
@@ -77,12 +86,15 @@ def collecting() -> Iterator[Collector]:
         def do_POST(self) -> None:
             collector.paths.add(self.path)
             collector.take(self.rfile.read(int(self.headers["content-length"])))
+            collector.is_asked.set()
+            collector.may_answer.wait()
             answer = ExportTraceServiceResponse().SerializeToString()
-            self.send_response(200)
-            self.send_header("content-type", "application/x-protobuf")
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            with contextlib.suppress(OSError):  # who asked waits no longer
+                self.send_response(200)
+                self.send_header("content-type", "application/x-protobuf")
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -94,6 +106,7 @@ def collecting() -> Iterator[Collector]:
     try:
         yield collector
     finally:
+        collector.may_answer.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.types import ServableId
+from app.types import EngineInfo, EngineMemory, ServableId
 from tests.api.world import World, picture, serving
+from tests.fakes import PuppetServable
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -119,3 +120,27 @@ async def test_requests_under_way_are_shown(world: World) -> None:
     world.puppet.let_go()
     await task
     assert world.count("in_flight_requests") == 0
+
+
+class MeteredPuppet(PuppetServable):
+    """A network on a GPU, whose engine fails when it is asked what it holds."""
+
+    info = EngineInfo("puppet", "float32", "a GPU", "gpu:0")
+
+    def memory_reader(self) -> EngineMemory:
+        raise RuntimeError("the device is lost")
+
+
+async def test_device_is_busy_while_it_executes(world: World) -> None:
+    await world.classify()
+    busy_s = world.count("device_busy_seconds_total", device="cpu:0")
+    executed_s = world.count("execution_duration_seconds_sum", model="cifar10", version="1")
+    assert 0 < busy_s <= executed_s
+
+
+async def test_device_that_cannot_be_asked_costs_no_scrape(tmp_path: Path) -> None:
+    async with serving(tmp_path, puppet=MeteredPuppet) as world:
+        response = await world.client.get("/metrics")
+    assert response.status_code == 200
+    assert 'keraserve_device_busy_seconds_total{device="gpu:0"}' in response.text
+    assert "keraserve_engine_memory_used_bytes{" not in response.text

@@ -119,11 +119,12 @@ def build(store: Path, **settings: Any) -> tuple[FastAPI, dict[str, PuppetServab
     """Build the application over a store; the dictionary is filled with its puppets by version.
 
     A store without any model gets ``cifar10:1``. Beside settings it takes ``held``: the versions
-    that stop in their self-test until their puppet is let go; and ``behave``: what each puppet
-    does, in place of ``scores_of``.
+    that stop in their self-test until their puppet is let go; ``behave``: what each puppet does, in
+    place of ``scores_of``; and ``puppet``: its class.
     """
     held: Collection[str] = settings.pop("held", ())
     behave: Behave = settings.pop("behave", scores_of)
+    puppet: type[PuppetServable] = settings.pop("puppet", PuppetServable)
     if not any(store.iterdir()):
         add_version(store)
     puppets: dict[str, PuppetServable] = {}
@@ -131,7 +132,7 @@ def build(store: Path, **settings: Any) -> tuple[FastAPI, dict[str, PuppetServab
     def load(folder: Path, manifest: Manifest, policy: EnginePolicy) -> PuppetServable:
         version = f"{manifest.name}:{manifest.version}"
         network = partial(behave, classes=len(manifest.classes))
-        puppets[version] = PuppetServable(network, is_held=version in held)
+        puppets[version] = puppet(network, is_held=version in held)
         return puppets[version]
 
     values: Mapping[str, Any] = {"model_dir": store, "_env_file": None} | settings

@@ -50,7 +50,15 @@ class Load:
             connection = http.client.HTTPConnection(self._address, timeout=30)
             self._local.connection = connection
             self._connections.append(connection)
-        connection.request("POST", f"/v1/classify{query}", body, {"Content-Type": "image/png"})
-        with connection.getresponse() as response:
-            response.read()
-            return int(response.status)
+        try:
+            return _status(connection, body, query)
+        except ConnectionError:  # it lay idle for too long, on a machine that stood still
+            connection.close()
+            return _status(connection, body, query)
+
+
+def _status(connection: http.client.HTTPConnection, body: bytes, query: str) -> int:
+    connection.request("POST", f"/v1/classify{query}", body, {"Content-Type": "image/png"})
+    with connection.getresponse() as response:
+        response.read()
+        return int(response.status)

@@ -32,7 +32,7 @@ global: {{scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 50
 rule_files: [{rules}]
 scrape_configs:
   - job_name: keraserve
-    static_configs: [{{targets: ["{target}"]}}]
+    static_configs: [{{targets: {targets}}}]
 """
 
 
@@ -81,10 +81,10 @@ class Prometheus:
 
 
 @contextmanager
-def scraping(target: str, folder: Path) -> Iterator[Prometheus]:
-    """Scrape ``target``, host and port, four times a second, with the alerts of the repository."""
+def scraping(targets: list[str], folder: Path) -> Iterator[Prometheus]:
+    """Scrape hosts with ports four times a second, with the alerts of the repository."""
     configuration = folder / "prometheus.yml"
-    configuration.write_text(_CONFIGURATION.format(rules=RULES, target=target))
+    configuration.write_text(_CONFIGURATION.format(rules=RULES, targets=json.dumps(targets)))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.deploy.prometheus import DEPLOY, ROOT, RULES, alert_names, needs_prometheus
 from tests.test_documentation import metrics
@@ -37,8 +39,32 @@ def test_alert_is_tested_firing_and_not_firing(name: str) -> None:
     assert set(checks) == {"", " []"}
 
 
+def rules() -> list[dict[str, Any]]:
+    """Those that alert."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def sections() -> dict[str, str]:
+    """Headings of the third level in the part on alerts, with what stands below each."""
+    part = OPERATIONS.split("\n## Alerts\n")[1].split("\n## ")[0]
+    return dict(re.findall(r"^### (\w+)\n\n(.+?)(?=^### |\Z)", part, re.MULTILINE | re.DOTALL))
+
+
 def test_operations_say_what_to_do_about_each_alert_and_no_other() -> None:
-    assert set(re.findall(r"^\| `(Keraserve\w+)` \|", OPERATIONS, re.MULTILINE)) == alert_names()
+    assert set(sections()) == alert_names()
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_alert_says_what_it_is_how_bad_and_where_to_read_on(rule: dict[str, Any]) -> None:
+    annotations, severity = rule["annotations"], rule["labels"]["severity"]
+    assert set(annotations) == {"summary", "description", "runbook_url"}
+    assert annotations["summary"] != annotations["description"]
+    assert "for" in rule
+    # GitHub's anchor of a heading of one word is that word in lower case.
+    assert annotations["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
+    assert sections()[rule["alert"]].startswith(f"{severity.capitalize()}: ")
+    assert severity in ("critical", "warning", "info")
 
 
 def test_rules_name_no_metric_that_there_is_not() -> None:

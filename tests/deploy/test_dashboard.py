@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, start_http_server
 
+from app.devices.metrics import DeviceMetrics
+from app.devices.nvidia import GpuState
 from app.registry.labels import set_label
+from app.types import EngineMemory
 from tests.deploy.load import Load
 from tests.deploy.prometheus import DEPLOY, needs_prometheus, scraping
 from tests.factories.versions import edit_manifest
+from tests.fakes import PuppetServable
 from tests.keras.server_process import ROOT, serving
 from tests.test_documentation import metrics
 
@@ -52,8 +57,60 @@ def test_panels_name_no_metric_that_there_is_not() -> None:
     assert named <= known
 
 
-def test_every_panel_says_what_it_shows() -> None:
-    assert [panel["title"] for panel in panels() if not panel["description"]] == []
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_panel_says_what_it_shows_in_which_unit_and_names_its_series(panel: dict[str, Any]) -> None:
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    defaults, options = panel["fieldConfig"]["defaults"], panel["options"]
+    match panel["type"]:
+        case "stat":  # one number, which is the panel's title
+            assert defaults["unit"]
+            assert defaults["thresholds"]["steps"]
+        case "timeseries":
+            assert defaults["unit"]
+            assert options["legend"]["showLegend"]
+            assert all(target["legendFormat"] for target in panel["targets"])
+        case "heatmap":
+            assert options["yAxis"]["unit"]
+            assert options["cellValues"]["unit"]
+            assert options["legend"]["show"]
+        case kind:  # without numbers
+            assert kind in ("table", "state-timeline")
+
+
+def test_legends_tell_series_apart() -> None:
+    """A label that splits a sum and is not in the legend gives two lines of one name."""
+    for panel in panels():
+        for target in panel["targets"]:
+            split_by = re.search(r"^(?:\w+\()*(?:sum|avg|max|min) by \(([^)]+)\)", target["expr"])
+            if split_by is not None and panel["type"] == "timeseries":
+                labels = set(split_by[1].split(", ")) - {"le"}
+                assert labels == set(re.findall(r"{{(\w+)}}", target["legendFormat"])), panel
+
+
+def test_rows_are_in_the_order_in_which_one_asks() -> None:
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    assert [panel["title"] for panel in dashboard if panel["type"] == "row"] == [
+        "Now", "Traffic", "Errors", "Latency", "Queue", "Batching", "Devices", "Versions", "Drift",
+        "Process",
+    ]  # fmt: skip
+
+
+def test_panels_lie_beside_each_other_and_fill_their_rows() -> None:
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    places = [panel["gridPos"] for panel in dashboard]
+    cells = [
+        (x, y)
+        for place in places
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+    assert [(place["y"], place["x"]) for place in places] == sorted(
+        (place["y"], place["x"]) for place in places
+    )
+    assert len({panel["id"] for panel in dashboard}) == len(dashboard)
 
 
 @pytest.fixture
@@ -85,12 +142,35 @@ def url(store: Path) -> Iterator[str]:
         yield server.url
 
 
+class OnGpu(PuppetServable):
+    """A network on a GPU whose engine tells what it holds."""
+
+    def memory_reader(self) -> EngineMemory:
+        return EngineMemory(used=10, peak=20, limit=30)
+
+
+@pytest.fixture
+def gpu_target() -> Iterator[str]:
+    """What a server with a GPU exports of it: this machine need not have one."""
+    registry = CollectorRegistry()
+    devices = DeviceMetrics(registry, read_gpu=lambda number: GpuState(10, 40, 0.5))
+    puppet = OnGpu(device_id="gpu:0")
+    devices.watch(puppet)
+    with devices.timer_of(puppet.info.device_id):  # it executes for as long as it is looked at
+        server, thread = start_http_server(0, "127.0.0.1", registry)
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 @needs_prometheus
-def test_every_query_of_every_panel_finds_data(url: str, tmp_path: Path) -> None:
+def test_every_query_of_every_panel_finds_data(url: str, gpu_target: str, tmp_path: Path) -> None:
     folder = tmp_path / "prometheus"
     folder.mkdir()
     missing, codes = queries(), set[int]()
-    with scraping(url.removeprefix("http://"), folder) as prometheus, closing(Load(url)) as load:
+    targets = [url.removeprefix("http://"), gpu_target]
+    with scraping(targets, folder) as prometheus, closing(Load(url)) as load:
         began_s = time.time()
         # Scrapes and windows take their time; the service has something to do meanwhile.
         while missing and time.time() < began_s + WITHIN_S:

@@ -13,12 +13,13 @@ from app.artifacts.manifest import read_manifest
 from app.artifacts.samples import read_samples
 from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
+from app.devices.nvidia import NvidiaGpus
 from app.runtime.choices import engine_choices
 from app.runtime.host import ThisHost
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
 from app.runtime.preparing import prepare_servable
-from app.types import Servable, ServableGroup, StagingServable
+from app.types import MeteredServable, Servable, ServableGroup, StagingServable
 from tests.fakes import RecordingObserver
 from tests.keras.server_process import ROOT
 
@@ -62,6 +63,18 @@ def test_copied_images_are_on_the_gpu(choices: tuple[EnginePolicy, ...]) -> None
     staged = servable.stage(images)
     assert "GPU:0" in staged.batch.device
     np.testing.assert_allclose(servable.execute_staged(staged), servable.execute(images), atol=1e-5)
+
+
+def test_engine_and_driver_agree_on_the_memory_of_a_gpu(
+    choices: tuple[EnginePolicy, ...],
+) -> None:
+    servable = load_servable(FOLDER, MANIFEST, choices[0])
+    assert isinstance(servable, MeteredServable)
+    assert servable.info.device_id == "gpu:0"
+    memory, gpu = servable.memory_reader(), NvidiaGpus().read(0)
+    assert memory.peak is not None
+    assert 0 < memory.used <= memory.peak <= gpu.used_bytes <= gpu.total_bytes
+    servable.close()
 
 
 async def test_every_gpu_answers_from_one_queue_with_batches_copied_ahead(

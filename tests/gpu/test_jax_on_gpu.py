@@ -17,6 +17,7 @@ from app.artifacts.manifest import read_manifest
 from app.artifacts.samples import read_samples
 from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
+from app.devices.nvidia import NvidiaGpus
 from app.errors import OutOfDeviceMemoryError
 from app.runtime.choices import engine_choices
 from app.runtime.host import ThisHost
@@ -27,7 +28,7 @@ from app.runtime.loader import load_servable
 from app.runtime.mixed_precision import in_precision
 from app.runtime.policy import EnginePolicy, NumberFormat
 from app.runtime.preparing import prepare_servable
-from app.types import InputSpec, Servable, StagingServable
+from app.types import InputSpec, MeteredServable, Servable, StagingServable
 from tests.fakes import RecordingObserver
 from tests.jax.networks import network_too_large_for_company, shipped
 
@@ -55,6 +56,22 @@ def test_gpu_is_seen_and_16_bits_are_tried_first() -> None:
     expected = ["float16", "bfloat16", "float32"]
     if host.jax_gpu_capability >= (8, 0):
         assert [choice.precision for choice in choices] == expected
+
+
+def test_engine_and_driver_agree_on_the_memory_of_a_gpu() -> None:
+    servable = load_servable(FOLDER, MANIFEST, policy("float32"))
+    assert isinstance(servable, MeteredServable)
+    assert servable.info.device_id == "gpu:0"
+    memory, gpu = servable.memory_reader(), NvidiaGpus().read(0)
+    assert PARAMETER_BYTES <= memory.used == bytes_in_use()
+    assert memory.peak is not None
+    assert memory.limit is not None
+    assert memory.used <= memory.peak <= memory.limit <= gpu.total_bytes
+    # The driver counts what the allocator keeps in reserve, and CUDA itself, beside what is used.
+    assert memory.used <= gpu.used_bytes <= gpu.total_bytes
+    assert gpu.utilization is not None
+    assert 0 <= gpu.utilization <= 1
+    servable.close()
 
 
 @pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])

@@ -8,6 +8,7 @@ import pytest
 
 from app.batching.batcher import DynamicBatcher
 from app.batching.policy import BatchPolicy
+from app.devices.timer import DeviceTimer
 from app.errors import BatcherStoppedError, OutOfDeviceMemoryError, ServableNotReadyError
 from app.runtime.servable_group import DeviceGroup
 from app.types import ImageArray, ScoreArray
@@ -243,3 +244,33 @@ async def test_closing_in_time_cuts_off_what_is_with_every_device() -> None:
     devices.puppets[1].let_go()
     await devices.close()
     assert devices.batcher.is_closed
+
+
+async def test_each_device_is_timed_while_it_executes_and_by_its_own_timer() -> None:
+    clock = FakeClock()
+    timers = {name: DeviceTimer(clock) for name in ("gpu:0", "gpu:1")}
+    puppets = [PuppetServable(is_held=True, device_id=name) for name in timers]
+    batcher = DynamicBatcher(
+        DeviceGroup(puppets),
+        policy(1),
+        observer=RecordingObserver(),
+        clock=clock,
+        call_later=clock.call_later,
+        timer_of=timers.__getitem__,
+    )
+    batcher.start()
+    images = random_images(2)
+    first = batcher.schedule(images[0])
+    await puppets[0].began(1)
+    second = batcher.schedule(images[1])
+    await puppets[1].began(1)
+    clock.advance(1)
+    puppets[0].release()
+    await first
+    clock.advance(2)
+    assert {name: timer.busy_s for name, timer in timers.items()} == {"gpu:0": 1, "gpu:1": 3}
+    puppets[1].release()
+    await second
+    clock.advance(5)
+    assert timers["gpu:1"].busy_s == 3
+    await batcher.close(timeout_s=5)
