@@ -11,13 +11,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 from dotenv import dotenv_values
 
-from app.settings import ENV_PREFIX, Settings
+from app.settings import ENV_PREFIX, Settings, load_settings
+from tests.deploy.memory import needed_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -143,6 +144,27 @@ def test_settings_of_services_exist(name: str) -> None:
     environment = SERVICES[name].get("environment", {})
     named = {name.removeprefix(ENV_PREFIX) for name in environment if name.startswith(ENV_PREFIX)}
     assert named <= {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_memory_is_enough_for_as_many_uploads_as_may_be_under_way(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    service = SERVICES[name]
+    monkeypatch.chdir(tmp_path)  # no .env of the checkout
+    for variable in [variable for variable in os.environ if variable.startswith(ENV_PREFIX)]:
+        monkeypatch.delenv(variable)
+    for variable, value in service.get("environment", {}).items():
+        monkeypatch.setenv(variable, value)
+    (in_memory,) = (entry.partition("size=")[2] for entry in service["tmpfs"])
+    device: Literal["cpu", "gpu"] = "gpu" if name == "keraserve-gpu" else "cpu"
+    needed = needed_bytes(device, load_settings(), size_bytes(in_memory))
+    assert size_bytes(service["mem_limit"]) >= needed
+
+
+def size_bytes(amount: str) -> int:
+    """Return bytes of what Compose writes as 256m or 8g."""
+    return int(amount[:-1]) << {"m": 20, "g": 30}[amount[-1]]
 
 
 def test_gpu_is_reserved_for_its_service_alone() -> None:
