@@ -21,7 +21,8 @@ The tree, with the HTTP status and problem code that ``app.api.error_handlers`` 
     └── ServerFaultError
         ├── QueueFullError             429 queue_full
         │   ├── TooLateError           (it would be answered after its deadline)
-        │   └── DecodeQueueFullError   (of no version: the whole service is too busy)
+        │   ├── DecodeQueueFullError   (of no version: the whole service is too busy)
+        │   └── UploadsFullError       (likewise: uploads take all the memory that they may)
         ├── RateLimitedError           429 rate_limited
         ├── DeadlineExceededError      504 deadline_exceeded
         ├── ServableNotReadyError      503 not_ready
@@ -189,6 +190,10 @@ class TooLateError(QueueFullError):
 
 class DecodeQueueFullError(QueueFullError):
     """Too many images of all versions wait for being decoded."""
+
+
+class UploadsFullError(QueueFullError):
+    """The bodies of all requests under way take more memory than they may."""
 
 
 class RateLimitedError(ServerFaultError):

@@ -19,6 +19,7 @@ from app.inference.live import LiveServable
 from app.inference.reuse import ResultReuse
 from app.inference.reuse_metrics import ReuseMetrics
 from app.inference.service import InferenceService
+from app.inference.upload_budget import UploadBudget
 from app.keeping import StoreKeeper
 from app.loading import ServableLoader
 from app.metrics import Metrics
@@ -69,6 +70,7 @@ class Lifecycle:
         self.proxies = settings.proxies()
         self.admin_port = settings.admin_port
         self.request_policy = settings.request_policy()
+        self.uploads = UploadBudget(settings.max_pending_upload_bytes)
         self.recorder_policy = settings.recorder_policy()
         self.default_model = settings.default_model
         self.store_root = settings.model_dir

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,18 @@ from scripts.container_engine import (
     size_mb,
     state_of,
 )
+from scripts.container_run import address_of, ask, running, volume, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "images" / "ship.png"
 LABEL = "ship"
 USER = "10001:10001"
+OTHER_MODEL = "fashion_mnist"
 COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "ld", "as", "make", "cargo", "go")
-_STEP_S = 0.2
-_ANSWER_S = 10.0
 # The server's own limits for a drain, 0 s and 30 s, and a little.
 _STOP_S = 45
+# In place of the image's intervals, so that a change of its health shows within seconds.
+_ASK_OFTEN = ("--health-interval=1s", "--health-retries=1", "--health-start-period=300s")
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,12 @@ def check_image(subject: Subject, tag: str) -> None:
     look = "for name in {}; do command -v $name; done; true".format(" ".join(COMPILERS))
     compilers = in_image(tag, "sh", "-c", look).split()
     expect("has no compiler", kept=not compilers, found=compilers)
+    look = (
+        "import pathlib, sysconfig; print(*pathlib.Path(sysconfig.get_path('purelib')).iterdir())"
+    )
+    packages = {Path(word).name for word in in_image(tag, "python", "-c", look).split()}
+    installers = packages & {"pip", "setuptools", "tests", "training"}
+    expect("has nothing that installs, and no tests", kept=not installers, found=installers)
     if subject.absent is not None:
         look = f"import importlib.util as u; print(u.find_spec({subject.absent!r}))"
         there = in_image(tag, "python", "-c", look).strip()
@@ -165,62 +173,6 @@ def check_size(subject: Subject, tag: str) -> None:
     allowed = "" if limit_mb is None else f", {limit_mb} at most"
     kept = limit_mb is None or added_mb <= limit_mb
     expect(f"adds {added_mb:.0f} MB to {base}{allowed}", kept=kept, found=f"{added_mb:.0f} MB")
-
-
-@contextlib.contextmanager
-def running(subject: Subject, tag: str) -> Iterator[str]:
-    """Yield the id of a container with the server, and take it away afterwards."""
-    limits = ["--memory", subject.memory, "--memory-swap", subject.memory, "--cap-drop", "ALL"]
-    limits += ["--security-opt", "no-new-privileges", "--read-only"]
-    limits += [word for folder in subject.writable for word in ("--tmpfs", folder)]
-    container = docker("run", "--detach", "--publish", "127.0.0.1::8000", *limits, tag).strip()
-    try:
-        yield container
-    except (CheckError, OSError, KeyboardInterrupt):
-        say("the log of the container ends with:")
-        say("\n".join(docker("logs", container, may_fail=True).splitlines()[-25:]))
-        raise
-    finally:
-        docker("rm", "--force", "--volumes", container, may_fail=True)
-
-
-def ask(
-    address: str, path: str, body: bytes | None = None, kind: str = "image/png"
-) -> tuple[int, str]:
-    """Return status and text of an answer; GET, or POST of a body.
-
-    Raises:
-        OSError: Nobody answers.
-    """
-    connection = http.client.HTTPConnection(address, timeout=_ANSWER_S)
-    with contextlib.closing(connection):
-        if body is None:
-            connection.request("GET", path)
-        else:
-            connection.request("POST", path, body, {"Content-Type": kind})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode("utf-8")
-
-
-def wait_until_healthy(container: str, within_s: float) -> None:
-    """Wait until the image's own health check says so.
-
-    Raises:
-        CheckError: The container ended, or it takes too long.
-    """
-    began_s = time.monotonic()
-    while True:
-        state = state_of(container)
-        health = state.get("Health", {}).get("Status", "none: the image has no health check")
-        if health == "healthy":
-            break
-        if state["Status"] != "running" or time.monotonic() - began_s > within_s:
-            raise CheckError(
-                f"healthy within {within_s:.0f} s; found: {state['Status']}, health {health}, "
-                f"exit code {state['ExitCode']}, out of memory: {state['OOMKilled']}"
-            )
-        time.sleep(_STEP_S)  # engines tell of it by a stream that has no end
-    say(f"  ok  healthy after {time.monotonic() - began_s:.0f} s, by its own health check")
 
 
 def check_confinement(container: str, subject: Subject) -> None:
@@ -239,7 +191,7 @@ def check_confinement(container: str, subject: Subject) -> None:
 
 def check_serving(container: str, subject: Subject) -> None:
     """Classify a picture, and look for it in the metrics."""
-    address = docker("port", container, "8000/tcp").split()[0]
+    address = address_of(container)
     status, text = ask(address, "/v1/classify?top_k=1", PICTURE.read_bytes())
     labels = [] if status != http.client.OK else json.loads(text)["predictions"]
     is_right = [entry["label"] for entry in labels] == [LABEL]
@@ -264,6 +216,25 @@ def check_stopping(container: str) -> None:
     expect("its log says: drained, nothing cut off", kept=cut_off == 0, found=drained)
     errors = [line for line in log.splitlines() if '"level":"error"' in line]
     expect("its log has no error", kept=not errors, found=errors)
+
+
+def check_mounted_store(subject: Subject, tag: str) -> None:
+    """Serve models of a volume instead of the image's, and look at its health while it drains."""
+    say("running it once more, with a store of its own")
+    with volume() as store:
+        docker("run", "--rm", "--network", "none", "--user", "0", "--volume", f"{store}:/store",
+               "--entrypoint", "cp", tag, "-r", f"/models/{OTHER_MODEL}", "/store")  # fmt: skip
+        options = ["--volume", f"{store}:/models:ro", *_ASK_OFTEN]
+        options += ["--env", f"KERASERVE_DEFAULT_MODEL={OTHER_MODEL}"]
+        options += ["--env", f"KERASERVE_SHUTDOWN_GRACE_S={_STOP_S}"]
+        with running(tag, subject.memory, subject.writable, *options) as container:
+            wait_until("healthy", container, subject.ready_s)
+            _, text = ask(address_of(container), "/v1/models")
+            names = [model["name"] for model in json.loads(text)["models"]]
+            expect("models come from the volume", kept=names == [OTHER_MODEL], found=names)
+            docker("kill", "--signal", "TERM", container)
+            wait_until("unhealthy", container, _STOP_S)
+            say("  ok  unhealthy as soon as it is not ready")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -293,11 +264,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         build(subject, tag, options.build_option)
         check_image(subject, tag)
         say(f"running it: read-only, no capabilities, {subject.memory} of memory")
-        with running(subject, tag) as container:
-            wait_until_healthy(container, subject.ready_s)
+        with running(tag, subject.memory, subject.writable) as container:
+            waited_s = wait_until("healthy", container, subject.ready_s)
+            say(f"  ok  healthy after {waited_s:.0f} s, by its own health check")
             check_confinement(container, subject)
             check_serving(container, subject)
             check_stopping(container)
+        check_mounted_store(subject, tag)
     except NoEngineError as error:
         print(f"docker-test: not run: {error}", file=sys.stderr)
         return 2

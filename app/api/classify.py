@@ -79,8 +79,8 @@ async def classify(request: Request) -> Response:
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     choice, options = admit(lifecycle, record, request, is_one=True)
-    with choice:
-        content = await read_image(request, lifecycle.request_policy, options.deadline_s)
+    with choice, lifecycle.uploads.share(choice.live.metrics.image_ended) as share:
+        content = await read_image(request, lifecycle.request_policy, options.deadline_s, share)
         with CancelOnDisconnect(request.receive):
             live, answer = await lifecycle.director.classify(choice, content, options)
     return answer_response(record, live.id, answer)
@@ -110,8 +110,8 @@ async def classify_batch(request: Request) -> Response:
     require(request, Scope.INFER)
     lifecycle, record = lifecycle_of(request), record_of(request.scope)
     choice, options = admit(lifecycle, record, request, is_one=False)
-    with choice:
-        uploads = await read_images(request, lifecycle.request_policy, options.deadline_s)
+    with choice, lifecycle.uploads.share(choice.live.metrics.image_ended) as share:
+        uploads = await read_images(request, lifecycle.request_policy, options.deadline_s, share)
         contents = [upload.content for upload in uploads]
         with CancelOnDisconnect(request.receive):
             live, answers = await lifecycle.director.classify_many(choice, contents, options)

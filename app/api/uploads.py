@@ -26,6 +26,7 @@ from app.errors import (
 )
 from app.inference.deadline import Deadline
 from app.inference.policy import RequestPolicy
+from app.inference.upload_budget import UploadShare
 
 T = TypeVar("T")
 
@@ -40,13 +41,16 @@ _RAW_TYPES = frozenset(
 )
 
 
-async def read_image(request: Request, policy: RequestPolicy, deadline_s: float) -> bytes:
+async def read_image(
+    request: Request, policy: RequestPolicy, deadline_s: float, share: UploadShare
+) -> bytes:
     """Return the one image of a body: its part ``file``, or the body itself.
 
     Args:
         request: Nothing has read its body yet.
         policy: The limits.
         deadline_s: When the client has been waited for long enough, on the event loop's clock.
+        share: Of the memory for uploads; takes what comes.
 
     Raises:
         MalformedRequestError: The body is no multipart body although its header says so.
@@ -55,17 +59,19 @@ async def read_image(request: Request, policy: RequestPolicy, deadline_s: float)
         TooManyImagesError: A second part ``file`` begins.
         UnsupportedFormatError: The header says that it is something else than an image.
         DeadlineExceededError: The body did not arrive in time.
+        UploadsFullError: With those of other requests it takes more memory than they may.
         ClientDisconnect: The client left before it had sent everything.
     """
     head = _read_head(request.scope)
     if head.content_type == _MULTIPART:
-        return await _within(deadline_s, _read_single(request.receive, head, policy))
+        return await _within(deadline_s, _read_single(request.receive, head, policy, share))
     if not _is_image_type(head.content_type):
         raise UnsupportedFormatError(
             f"Content-Type is {head.content_type!r}; send {_MULTIPART} with the part 'file', "
             "or the image itself as image/* or application/octet-stream."
         )
-    return await _within(deadline_s, _read_raw(request.receive, head, policy.max_upload_bytes))
+    reading = _read_raw(request.receive, head, policy.max_upload_bytes, share)
+    return await _within(deadline_s, reading)
 
 
 def plain_image(scope: Scope, body: bytes, policy: RequestPolicy) -> bytes | None:
@@ -85,7 +91,9 @@ def plain_image(scope: Scope, body: bytes, policy: RequestPolicy) -> bytes | Non
     return content if content and len(content) <= policy.max_upload_bytes else None
 
 
-async def read_images(request: Request, policy: RequestPolicy, deadline_s: float) -> list[Upload]:
+async def read_images(
+    request: Request, policy: RequestPolicy, deadline_s: float, share: UploadShare
+) -> list[Upload]:
     """Return the parts ``files`` of a body, at least one; otherwise as ``read_image``."""
     head = _read_head(request.scope)
     if head.content_type != _MULTIPART:
@@ -100,7 +108,7 @@ async def read_images(request: Request, policy: RequestPolicy, deadline_s: float
         "(KERASERVE_MAX_IMAGES_PER_REQUEST).",
         max_file_bytes=policy.max_upload_bytes,
     )
-    return await _within(deadline_s, _read_several(request.receive, head, limits))
+    return await _within(deadline_s, _read_several(request.receive, head, limits, share))
 
 
 def announced_bytes(request: Request) -> int:
@@ -148,16 +156,18 @@ def _read_head(scope: Scope) -> _Head:
     return _Head(kind.decode("latin-1"), options.get(b"boundary"), announced_bytes)
 
 
-async def _read_single(receive: Receive, head: _Head, policy: RequestPolicy) -> bytes:
+async def _read_single(
+    receive: Receive, head: _Head, policy: RequestPolicy, share: UploadShare
+) -> bytes:
     limits = _single_limits(policy.max_upload_bytes)
-    boundary = _check_head(head, limits)
-    chunk, has_more = await _next_chunk(receive)
+    boundary = _check_head(head, limits, share)
+    chunk, has_more = await _next_chunk(receive, share)
     if not has_more:
         content = single_part(chunk, boundary, _SINGLE_PART)
         if content is not None:
             check_file_size(len(content), limits.max_file_bytes)
             return content
-    uploads = await _read_form(receive, boundary, limits, chunk, has_more=has_more)
+    uploads = await _read_form(receive, boundary, limits, chunk, share, has_more=has_more)
     return uploads[0].content
 
 
@@ -166,44 +176,53 @@ def _single_limits(max_upload_bytes: int) -> FormLimits:
     return FormLimits(_SINGLE_PART, 1, _ONE_FILE_ONLY, max_upload_bytes)
 
 
-async def _read_several(receive: Receive, head: _Head, limits: FormLimits) -> list[Upload]:
-    boundary = _check_head(head, limits)
-    chunk, has_more = await _next_chunk(receive)
-    return await _read_form(receive, boundary, limits, chunk, has_more=has_more)
+async def _read_several(
+    receive: Receive, head: _Head, limits: FormLimits, share: UploadShare
+) -> list[Upload]:
+    boundary = _check_head(head, limits, share)
+    chunk, has_more = await _next_chunk(receive, share)
+    return await _read_form(receive, boundary, limits, chunk, share, has_more=has_more)
 
 
-def _check_head(head: _Head, limits: FormLimits) -> bytes:
+def _check_head(head: _Head, limits: FormLimits, share: UploadShare) -> bytes:
     """Return the boundary; refuse what announces too much."""
     if not head.boundary:
         raise MalformedRequestError(f"The Content-Type {_MULTIPART} has no boundary.")
     check_body_size(head.announced_bytes, limits)
+    share.check(head.announced_bytes)
     return head.boundary
 
 
 async def _read_form(
-    receive: Receive, boundary: bytes, limits: FormLimits, chunk: bytes, *, has_more: bool
+    receive: Receive,
+    boundary: bytes,
+    limits: FormLimits,
+    chunk: bytes,
+    share: UploadShare,
+    *,
+    has_more: bool,
 ) -> list[Upload]:
     """Take ``chunk``, which has come already, and the rest of the body."""
     reader = FilesReader(boundary, limits)
     try:
         reader.feed(chunk)
         while has_more:
-            chunk, has_more = await _next_chunk(receive)
+            chunk, has_more = await _next_chunk(receive, share)
             reader.feed(chunk)
         return reader.finish()
     finally:
         reader.close()
 
 
-async def _read_raw(receive: Receive, head: _Head, limit_bytes: int) -> bytes:
+async def _read_raw(receive: Receive, head: _Head, limit_bytes: int, share: UploadShare) -> bytes:
     check_file_size(head.announced_bytes, limit_bytes)
-    body, has_more = await _next_chunk(receive)
+    body, has_more = await _next_chunk(receive, share)
     check_file_size(len(body), limit_bytes)
     if has_more:
         rest = io.BytesIO()
         rest.write(body)
         while has_more:
-            chunk, has_more = await _next_chunk(receive)
+            chunk, has_more = await _next_chunk(receive, share)
             check_file_size(rest.tell() + len(chunk), limit_bytes)
             rest.write(chunk)
         body = rest.getvalue()
@@ -214,8 +233,10 @@ async def _read_raw(receive: Receive, head: _Head, limit_bytes: int) -> bytes:
     return body
 
 
-async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
+async def _next_chunk(receive: Receive, share: UploadShare) -> tuple[bytes, bool]:
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
-    return message.get("body", b""), message.get("more_body", False)
+    chunk: bytes = message.get("body", b"")
+    share.take(len(chunk))
+    return chunk, message.get("more_body", False)

@@ -181,6 +181,12 @@ class Settings(DoorSettings, FaultSettings, TrustSettings, TracingSettings):
     max_upload_bytes: int = Field(
         20 * 1024 * 1024, ge=1, description="Largest file, bytes; counted while it arrives."
     )
+    max_pending_upload_bytes: int = Field(
+        1024**3,
+        ge=1,
+        description="What bodies of all requests together may take, from their first byte to the "
+        "answer, bytes; who comes with more gets 429. It bounds the memory of the process.",
+    )
     max_image_pixels: int = Field(
         50_000_000, ge=1, description="Largest image, pixels; checked before decoding."
     )
@@ -278,6 +284,12 @@ class Settings(DoorSettings, FaultSettings, TrustSettings, TracingSettings):
             raise ValueError(
                 f"{ENV_PREFIX}MAX_IMAGES_PER_REQUEST is {self.max_images_per_request}, more than "
                 f"{ENV_PREFIX}MAX_QUEUE_SIZE, {self.max_queue_size}: such a request never fits"
+            )
+        if self.max_upload_bytes > self.max_pending_upload_bytes:
+            raise ValueError(
+                f"{ENV_PREFIX}MAX_UPLOAD_BYTES is {self.max_upload_bytes}, more than "
+                f"{ENV_PREFIX}MAX_PENDING_UPLOAD_BYTES, {self.max_pending_upload_bytes}: such a "
+                "file never fits"
             )
         return self
 

@@ -35,6 +35,7 @@ from app.errors import ArtifactError, ClientFaultError
 from app.imaging.decoder import ImagingPolicy, decode_image
 from app.imaging.vp8l import count_alpha_tables, count_tables
 from app.inference.policy import RequestPolicy
+from app.inference.upload_budget import UploadBudget
 from app.types import InputSpec
 
 T = TypeVar("T")
@@ -178,6 +179,10 @@ def _pieces(body: bytes, size: int) -> list[bytes]:
     return [body[at : at + size] for at in range(0, len(body), size)]
 
 
+def _refuse(outcome: str) -> None:
+    raise AssertionError(outcome)  # one request of some kilobytes
+
+
 def _read(read: Callable[..., Coroutine[Any, Any, T]], scope: Scope, content: bytes) -> T | None:
     """Drive a reader whose messages are all there: it never waits."""
     pieces: Iterator[bytes] = iter(_pieces(content, 1_000) or [b""])
@@ -189,8 +194,8 @@ def _read(read: Callable[..., Coroutine[Any, Any, T]], scope: Scope, content: by
         return {"type": "http.request", "body": next(pieces), "more_body": left > 0}
 
     async def run() -> T | None:
-        with contextlib.suppress(ClientFaultError):
-            return await read(Request(scope, receive), _REQUESTS, _FAR_S)
+        with contextlib.suppress(ClientFaultError), UploadBudget(1 << 30).share(_refuse) as share:
+            return await read(Request(scope, receive), _REQUESTS, _FAR_S, share)
         return None
 
     return asyncio.run(run())

@@ -6,7 +6,7 @@ import http.client
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,8 @@ pytestmark = [
 UPLOAD_BYTES = 20 * 1024 * 1024
 CONCURRENCY = 16
 ROUNDS = 2
+PENDING_BYTES = 5 * UPLOAD_BYTES
+CROWD = 48
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 
 
@@ -40,11 +42,24 @@ def memory_bytes(server: Server, field: str) -> int:
     return int(found[1]) * 1024
 
 
+@contextmanager
+def server_with(*limits: str) -> Iterator[Server]:
+    flags = ("--models", "fashion_mnist", "--default-model", "fashion_mnist")
+    with serving(*flags, "--max-upload-bytes", str(UPLOAD_BYTES), *limits) as server:
+        server.wait_for("ready")
+        yield server
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
-    flags = ("--models", "fashion_mnist", "--default-model", "fashion_mnist")
-    with serving(*flags, "--max-upload-bytes", str(UPLOAD_BYTES)) as server:
-        server.wait_for("ready")
+    with server_with() as server:
+        yield server
+
+
+@pytest.fixture
+def crowded() -> Iterator[Server]:
+    """A server that has room for five uploads."""
+    with server_with("--max-pending-upload-bytes", str(PENDING_BYTES)) as server:
         yield server
 
 
@@ -64,13 +79,13 @@ def worst_uploads() -> dict[str, bytes]:
     }
 
 
-def send_together(server: Server, body: bytes) -> list[int]:
+def send_together(server: Server, body: bytes, concurrency: int = CONCURRENCY) -> list[int]:
     """Send a body on many connections, each whole but for its last byte before any ends."""
     address = server.url.removeprefix("http://")
     with ExitStack() as stack:
         connections = [
             stack.enter_context(closing(http.client.HTTPConnection(address, timeout=60)))
-            for _ in range(CONCURRENCY)
+            for _ in range(concurrency)
         ]
 
         def begin(connection: http.client.HTTPConnection) -> None:
@@ -85,7 +100,7 @@ def send_together(server: Server, body: bytes) -> list[int]:
             response.read()
             return response.status
 
-        with ThreadPoolExecutor(CONCURRENCY) as clients:
+        with ThreadPoolExecutor(concurrency) as clients:
             list(clients.map(begin, connections))
             return list(clients.map(finish, connections))
 
@@ -102,3 +117,15 @@ def test_memory_stays_within_uploads_and_the_constant_that_is_written_down(serve
     assert peak_bytes > idle_bytes + CONCURRENCY * UPLOAD_BYTES // 2  # it was a storm
     assert peak_bytes <= idle_bytes + CONCURRENCY * UPLOAD_BYTES + promised_bytes()
     assert send_together(server, images.encode(Image.new("L", (28, 28)), "PNG"))[0] == 200
+
+
+def test_uploads_take_no_more_than_they_may_however_many_come(crowded: Server) -> None:
+    idle_bytes = memory_bytes(crowded, "VmRSS")
+    body = worst_uploads()["as long as may be"]
+    assert CROWD * len(body) > PENDING_BYTES + promised_bytes() * 3 // 2  # else it proves nothing
+
+    statuses = send_together(crowded, body, CROWD)
+
+    assert {200, 429} == set(statuses)
+    assert memory_bytes(crowded, "VmHWM") <= idle_bytes + PENDING_BYTES + promised_bytes()
+    assert send_together(crowded, body, 1) == [200]

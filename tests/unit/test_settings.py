@@ -114,6 +114,11 @@ def test_other_settings_that_are_empty_are_unset(monkeypatch: pytest.MonkeyPatch
             "KERASERVE_MAX_QUEUE_SIZE, 8",
             id="a request that never fits the queue",
         ),
+        pytest.param(
+            {"max_upload_bytes": 9, "max_pending_upload_bytes": 8},
+            "KERASERVE_MAX_PENDING_UPLOAD_BYTES, 8",
+            id="a file that never fits",
+        ),
         pytest.param({"drift_window": 199}, "KERASERVE_DRIFT_WINDOW.* 200", id="a short window"),
         pytest.param({"models": "a:b:c"}, "KERASERVE_MODELS", id="a policy that is none"),
         pytest.param(

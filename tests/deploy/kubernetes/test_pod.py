@@ -20,14 +20,13 @@ from tests.deploy.kubernetes.combinations import (
     one,
 )
 from tests.deploy.kubernetes.kustomize import Manifest, pod_of
+from tests.deploy.memory import needed_bytes
 
 DOCKERFILES = {"cpu": "docker/Dockerfile", "gpu": "docker/Dockerfile.gpu"}
 # After the timeout: batchers, watchers and followers have a second each, threads that hang two.
 _STOPPING_TAKES_S = 10
 # Of the kubelet and of load balancers, until they have heard that a pod ends.
 _HEARSAY_TAKES_S = 5
-_IDLE_BYTES = {"cpu": 400 << 20, "gpu": 2 << 30}
-_DECODING_TAKES_BYTES = 512 << 20
 
 
 @pytest.fixture
@@ -107,13 +106,12 @@ def test_grace_period_is_longer_than_the_server_takes_to_drain(
     assert settings.shutdown_timeout_s >= settings.request_timeout_ms / 1000
 
 
-def test_memory_is_enough_for_as_many_uploads_as_may_wait(
+def test_memory_is_enough_for_as_many_uploads_as_may_be_under_way(
     manifests: list[Manifest], settings: Settings
 ) -> None:
     limits = container_of(manifests)["resources"]["limits"]
-    idle = _IDLE_BYTES["gpu" if "nvidia.com/gpu" in limits else "cpu"]
-    uploads = settings.max_queue_size * settings.max_upload_bytes
-    assert bytes_of(limits["memory"]) >= idle + uploads + _DECODING_TAKES_BYTES
+    needed = needed_bytes("gpu" if "nvidia.com/gpu" in limits else "cpu", settings)
+    assert bytes_of(limits["memory"]) >= needed
 
 
 def test_on_cpus_an_execution_takes_the_cores_of_the_limit(

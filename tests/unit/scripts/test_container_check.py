@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from scripts import container_check
 from scripts.container_check import SUBJECTS, base_of, logged, main, sample_of, version
 from scripts.container_engine import CheckError, NoEngineError, docker, expect, find_engine
+from scripts.container_run import running, volume, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 LOG = """\
@@ -83,6 +85,52 @@ def test_command_that_fails_is_told_unless_it_may(commands: Path) -> None:
         docker("rm", "x")
     assert docker("rm", "x", may_fail=True) == ""
     assert docker("logs", "x", may_fail=True) == "no such container\n"
+
+
+STATE = '{"Status": "%s", "ExitCode": 3, "OOMKilled": false, "Health": {"Status": "%s"}}'
+
+
+@pytest.mark.parametrize("health", ["healthy", "unhealthy"])
+def test_health_is_waited_for_whichever_it_is(
+    commands: Path, health: Literal["healthy", "unhealthy"]
+) -> None:
+    put(commands, f"echo '{STATE % ('running', health)}'")
+    assert wait_until(health, "x", within_s=0) >= 0
+
+
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        (STATE % ("exited", "starting"), "exited, health starting, exit code 3"),
+        (STATE % ("running", "unhealthy"), "running, health unhealthy"),
+        ('{"Status": "running", "ExitCode": 0, "OOMKilled": false}', "has no health check"),
+    ],
+    ids=["ended", "not in time", "no health check"],
+)
+def test_health_that_does_not_come_is_told_with_what_there_is(
+    commands: Path, state: str, found: str
+) -> None:
+    put(commands, f"echo '{state}'")
+    with pytest.raises(CheckError, match=f"healthy within 0 s; found: .*{found}"):
+        wait_until("healthy", "x", within_s=0)
+
+
+def test_container_and_volume_are_taken_away_whatever_happens(
+    commands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(commands, f'echo "$*" >> {tmp_path}/asked; echo a-name')
+
+    def run_and_fail() -> None:
+        with volume() as name, running("tag", "1g", ("/tmp",), "-e=A"):
+            raise CheckError(name)
+
+    with pytest.raises(CheckError, match="a-name"):
+        run_and_fail()
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[1].endswith("--memory 1g --memory-swap 1g --cap-drop ALL --security-opt "
+                             "no-new-privileges --read-only -e=A --tmpfs /tmp tag")  # fmt: skip
+    assert asked[-2:] == ["rm --force --volumes a-name", "volume rm --force a-name"]
+    assert "the log of the container ends with" in capsys.readouterr().out
 
 
 def test_promise_that_is_not_kept_names_what_was_found() -> None:
