@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from app.api.upgrades import OneProtocol
 
 
-class PipeliningProtocol(HttpToolsProtocol):
+class PipeliningProtocol(OneProtocol):
     """One connection that tells the request which is being answered when its client has left.
 
     Uvicorn tells the one that came last. The one before it, which others wait behind, would be
