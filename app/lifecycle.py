@@ -187,6 +187,13 @@ class Lifecycle:
                 extra=fields,
             )
 
+        loose = self.key_ring.loose_permissions
+        if loose is not None:
+            logger.warning(
+                "others may write the file of keys, and give themselves any scope",
+                extra=fields | {"permissions": loose},
+            )
+
     def _log_readiness(self) -> None:
         reasons = self._manager.catalog.unready_reasons()
         if reasons:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import stat
 from pathlib import Path
 
 from app.access.caller import Caller
@@ -51,6 +52,15 @@ class KeyRing:
     def may_miss_changes(self) -> bool:
         """Whether the file stays the old one when another one replaces it outside."""
         return is_mounted_alone(self._path)
+
+    @property
+    def loose_permissions(self) -> str | None:
+        """The permissions of the file, where others than its owner may write it; else None."""
+        try:
+            mode = stat.S_IMODE(self._path.stat().st_mode)
+        except OSError:
+            return None  # reading it says why
+        return f"{mode:04o}" if mode & (stat.S_IWGRP | stat.S_IWOTH) else None
 
     def find(self, bearer: str) -> Caller | None:
         """Return whose key this is; None for no key in force.

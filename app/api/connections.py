@@ -37,6 +37,7 @@ def connection_options(state: State, patience: PatiencePolicy | None = None) -> 
     return {
         "http": gated(state.gate, state.lane, patience=patience),
         "headers": headers,
+        "ws": "none",  # what speaks WebSocket would be whatever happens to be installed
         "server_header": False,
         "log_config": None,  # app.logging formats every line
         "access_log": False,  # app.api.accounts writes one line per request

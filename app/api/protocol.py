@@ -129,7 +129,7 @@ class GatedProtocol(PatientProtocol):
     def on_headers_complete(self) -> None:
         """Refuse the request, hold it until its body is there, or begin it."""
         self.progressed()
-        self.require_few_headers()
+        self.require_short_head()
         self._part = "body"
         if self._part_timer is not None:
             self._end_part()

@@ -69,6 +69,11 @@ class PatientProtocol(BoundedHeadProtocol):
         if self.transport.is_closing():
             self._time_write()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, and wait for what was answered before to be read."""
+        super().send_400_response(msg)
+        self._time_write()
+
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, and wait for what it has not read."""
         super().timeout_keep_alive_handler()
@@ -116,4 +121,7 @@ class PatientProtocol(BoundedHeadProtocol):
     def _write_is_late(self) -> None:
         self._write_timer = None
         logger.info("client too slow", extra={"part": "answer", "limit_s": self._patience.write_s})
+        # uvloop lets the answer go on before it tells that the connection is lost: written to what
+        # is closed, it would be a fault of ours, with its traceback.
+        self.note_left()
         self.transport.abort()

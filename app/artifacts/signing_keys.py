@@ -79,6 +79,11 @@ def read_private_key(path: Path, ask_passphrase: Callable[[], bytes]) -> Ed25519
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     content, mode = _read(path)
+    if b"PUBLIC KEY" in content:  # which everybody may read
+        raise SigningKeyError(
+            f"{path} is a public key, which nobody can sign with: give its private half, "
+            f"{path.name.removesuffix(PUBLIC_SUFFIX)}"
+        )
     if mode & _OTHERS_READ:
         raise SigningKeyError(
             f"{path} has the permissions {mode:04o}: others than its owner may read it, and sign "

@@ -28,8 +28,8 @@ class DoorSettings(BaseSettings):
         None,
         ge=0,
         le=65535,
-        description="Second port, which answers everything; /metrics and /v1/admin are then not "
-        "there at the first one. 0 takes a free one.",
+        description="Second port, which answers everything; /metrics, /v1/admin and /v1/debug are "
+        "then not there at the first one. 0 takes a free one.",
     )
     admin_host: str | None = Field(
         None, description="Address of the second port. Unset: that of the first."

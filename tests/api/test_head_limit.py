@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,23 +58,59 @@ def test_endless_head_is_cut_off(server: LiveServer, start: bytes, piece: bytes)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
 
 
-def test_head_of_too_many_headers_in_one_piece_is_refused(server: LiveServer) -> None:
+def answer_to(server: LiveServer, request: bytes, piece_bytes: int | None = None) -> Any:
+    """Send a request, in pieces, and return the answer, and its body."""
+    size = piece_bytes or len(request)
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
-        connection.sendall(HEAD + b"X-a: b\r\n" * MOST_HEADERS + b"\r\n")
+        for at in range(0, len(request), size):
+            connection.sendall(request[at : at + size])
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return response, response.read()
 
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 400 ")
+
+@pytest.mark.parametrize("piece_bytes", [None, 20_000], ids=["one piece", "pieces"])
+@pytest.mark.parametrize(
+    "rest",
+    [b"X-a: b\r\n" * MOST_HEADERS, b"X-long: " + b"a" * MOST_HEAD_BYTES + b"\r\n"],
+    ids=["too many headers", "too long"],
+)
+def test_head_above_the_limits_is_refused_with_the_limits_however_it_comes(
+    server: LiveServer, rest: bytes, piece_bytes: int | None
+) -> None:
+    response, body = answer_to(server, HEAD + rest + b"\r\n", piece_bytes)
+
+    assert (response.status, response.headers["connection"]) == (400, "close")
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = json.loads(body)
+    assert (problem["code"], problem["status"]) == ("malformed_request", 400)
+    assert problem["request_id"] == response.headers["x-request-id"]
+    for part in (f"{MOST_HEAD_BYTES:,} bytes", f"{MOST_HEADERS:,} headers"):
+        assert part in problem["detail"]
     assert "/v1/classify" not in server.begun
+
+
+def test_what_is_no_request_is_told_so_as_every_other_error_is(server: LiveServer) -> None:
+    response, body = answer_to(server, b"no request\r\n\r\n")
+
+    assert (response.status, response.headers["connection"]) == (400, "close")
+    problem = json.loads(body)
+    assert problem["code"] == "malformed_request"
+    assert "no request of HTTP" in problem["detail"]
+    assert problem["request_id"] == response.headers["x-request-id"]
 
 
 def test_head_within_the_limits_is_read_however_it_comes(server: LiveServer) -> None:
     headers = b"X-a: b\r\n" * (MOST_HEADERS - 10) + b"X-long: " + b"a" * (MOST_HEAD_BYTES // 2)
-    request = b"GET /livez HTTP/1.1\r\nHost: test\r\n" + headers + b"\r\n\r\n"
-    for size in (1_000, len(request)):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
-            for at in range(0, len(request), size):
-                connection.sendall(request[at : at + size])
-
-            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    length = b"\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+    body = picture() + bytes(3 * MOST_HEAD_BYTES)
+    for request in (
+        b"GET /livez HTTP/1.1\r\nHost: test\r\n" + headers + b"\r\n\r\n",
+        HEAD + headers + length % len(picture()) + picture(),
+        HEAD + headers + length % len(body) + body,
+    ):
+        for piece_bytes in (1_000, None):
+            assert answer_to(server, request, piece_bytes)[0].status == 200
 
 
 def test_bodies_and_many_requests_do_not_count(server: LiveServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
@@ -30,6 +31,12 @@ FORM = (
 def requests(way: tuple[str, ...]) -> list[bytes]:
     form = message(FORM, *way, content_type=f"multipart/form-data; boundary={BOUNDARY}")
     return [message(picture(), *way), form]
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["uvloop", "asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """On both loops: what a loop does with a connection that is lost is its own affair."""
+    return "asyncio", {"use_uvloop": request.param}
 
 
 async def is_well(door: Doorway) -> None:
@@ -81,10 +88,32 @@ async def test_client_that_leaves_at_any_stage_is_counted_once(
     await is_well(door)
 
 
-async def test_client_that_closes_its_side_after_the_request_is_answered(
+async def test_client_that_leaves_with_requests_behind_the_one_under_way_is_no_fault(
+    door: Doorway, way: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    world = door.world
+    world.puppet.hold()
+    before = len(world.puppet.executed)
+    line = await door.connect()
+    line.send(message(picture(), *way) * 4)
+    await world.puppet.began(before + 1)
+    world.puppet.release()
+    assert (await line.answer()).status == 200
+    await world.puppet.began(before + 2)  # the second is executed; two wait
+    line.leave()
+    await door.is_left()
+    world.puppet.let_go()
+    await until(lambda: world.batcher.is_idle)
+    assert codes(world) == {"200": 1, "499": 1}
+    assert outcomes(world) == {"ok": 1, "cancelled": 1}
+    assert caplog.messages == []
+    await is_well(door)
+
+
+async def test_client_that_closes_its_side_once_it_has_its_answer_leaves_nothing_behind(
     door: Doorway, way: tuple[str, ...]
 ) -> None:
-    """HTTP allows it: the answer can still be read."""
     line = await door.connect()
     line.send(message(picture(), *way))
     assert (await line.answer()).status == 200

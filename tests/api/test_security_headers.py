@@ -41,7 +41,11 @@ def assert_secure(answer: Answer) -> None:
         pytest.param(get("/livez"), 200, id="health"),
         pytest.param(get("/metrics"), 200, id="metrics"),
         pytest.param(get("/v1/models"), 200, id="models"),
+        pytest.param(get("/v1/models", method="OPTIONS"), 405, id="OPTIONS"),
+        pytest.param(message(b"").replace(b"gth: 0", b"gth: 99999999999"), 413, id="large"),
         pytest.param(b"no HTTP\r\n\r\n", 400, id="no HTTP"),
+        pytest.param(get("/livez", *["X-a: b"] * 300), 400, id="too many headers"),
+        pytest.param(get("/" + "a" * 70_000), 400, id="too long an address"),
     ],
 )
 async def test_every_answer_has_them(door: Doorway, content: bytes, status: int) -> None:

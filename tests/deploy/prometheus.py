@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.read_process import ReadProcess
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -41,28 +42,15 @@ def alert_names() -> set[str]:
     return set(re.findall(r"^ +- alert: (\w+)$", RULES.read_text(encoding="utf-8"), re.MULTILINE))
 
 
-class Prometheus:
-    """A running one; a thread reads what it says, so that it never blocks."""
+class Prometheus(ReadProcess):
+    """A running one."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self.process = process
+        super().__init__(process, PATIENCE_S)
         self.url = f"http://127.0.0.1:{port}"
-        self._said: list[str] = []
-        self._is_ready = threading.Event()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self._said.append(line)
-            if "Server is ready" in line:
-                self._is_ready.set()
-        self._is_ready.set()  # it has ended: nobody need wait
 
     def wait_until_ready(self) -> None:
-        assert self._is_ready.wait(PATIENCE_S), "".join(self._said[-5:])
-        assert self.process.poll() is None, "".join(self._said[-5:])
+        self.wait_for_line(lambda line: "Server is ready" in line, "Prometheus that is ready")
 
     def values(self, expression: str, *, start_s: float, end_s: float) -> list[float]:
         """Every value of every series that an expression has in a time."""
@@ -71,13 +59,6 @@ class Prometheus:
         with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:
             answer: dict[str, Any] = json.load(response)
         return [float(value) for each in answer["data"]["result"] for _, value in each["values"]]
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
 
 
 @contextmanager

@@ -13,12 +13,8 @@ from app.runtime.jax_devices import find_devices
 from app.runtime.jax_engine import JaxServable, StagedJaxServable
 from app.runtime.mixed_precision import in_precision
 from app.types import EngineInfo, ImageArray, InputSpec, StagingServable
-from tests.jax.networks import (
-    SPEC,
-    network_too_large_for_company,
-    network_without_an_implementation,
-    small_network,
-)
+from tests.jax.networks import network_too_large_for_company, network_without_an_implementation
+from tests.keras.networks import SPEC, small_network
 
 SIZES = (1, 2, 4, 8)
 CPU = find_devices(("cpu:0",))[0]

@@ -18,7 +18,7 @@ from app.runtime.policy import EnginePolicy, PrecisionName
 from app.runtime.preparing import prepare_servable
 from app.runtime.servable_group import DeviceGroup
 from tests.fakes import RecordingObserver
-from tests.jax.networks import shipped
+from tests.keras.networks import shipped
 
 FASHION = shipped("fashion_mnist")
 

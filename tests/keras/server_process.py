@@ -6,61 +6,35 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.read_process import ReadProcess
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 90.0  # beside another test and whatever else the machine does
 
 
-class Server:
-    """A process and what it has logged so far; a thread reads it, so that it never blocks."""
+class Server(ReadProcess):
+    """The process, and what it has logged so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self._lines: list[dict[str, Any]] = []
-        self._has_ended = False
-        self._changed = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if line.startswith("{"):
-                with self._changed:
-                    self._lines.append(json.loads(line))
-                    self._changed.notify_all()
-        with self._changed:
-            self._has_ended = True
-            self._changed.notify_all()
+        super().__init__(process, PATIENCE_S)
 
     def wait_for(self, message: str, **fields: Any) -> dict[str, Any]:
         """Return the first line with this message and these fields, as soon as it is there."""
-        deadline = time.monotonic() + PATIENCE_S
-        with self._changed:
-            seen = 0
-            while True:
-                for line in self._lines[seen:]:
-                    if line["message"] == message and fields.items() <= line.items():
-                        return line
-                seen = len(self._lines)
-                left_s = deadline - time.monotonic()
-                if self._has_ended or not self._changed.wait(max(left_s, 0)):
-                    last = self._lines[-3:]
-                    raise AssertionError(f"no {message!r} with {fields}; the last lines: {last}")
 
-    def kill(self) -> None:
-        """End the process, if it has not ended, and everything that belongs to it."""
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
+        def is_wanted(line: str) -> bool:
+            if not line.startswith("{"):
+                return False
+            found = json.loads(line)
+            return bool(found["message"] == message and fields.items() <= found.items())
+
+        line = self.wait_for_line(is_wanted, f"{message!r} with {fields}")
+        document: dict[str, Any] = json.loads(line)
+        return document
 
     @property
     def url(self) -> str:

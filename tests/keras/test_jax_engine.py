@@ -16,6 +16,7 @@ from app.artifacts.manifest import read_manifest
 from app.errors import ArtifactError
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
+from tests.keras.networks import shipped
 from tests.keras.server_process import ROOT, serving
 
 pytestmark = [pytest.mark.keras, pytest.mark.timeout(400)]
@@ -59,7 +60,7 @@ def test_server_names_the_ship() -> None:
 
 def test_jax_engine_is_refused_where_keras_computes_with_tensorflow() -> None:
     assert keras.backend.backend() == "tensorflow"
-    folder = max((ROOT / "models" / "cifar10").glob("[1-9]*"), key=lambda path: int(path.name))
+    folder = shipped("cifar10")
     with pytest.raises(ArtifactError, match=r"tensorflow in this process.*KERASERVE_ENGINE=tens"):
         load_servable(folder, read_manifest(folder), EnginePolicy("jax", "float32"))
 

@@ -38,12 +38,21 @@ class Files:
         files = CertificateFiles(self.certificate, self.key, QUICKLY)
         return Certificate(files, self.told.append)
 
-    def shown_by(self, certificate: Certificate, server_name: str = "localhost") -> str:
+    def shown_by(
+        self,
+        certificate: Certificate,
+        server_name: str = "localhost",
+        *,
+        only: ssl.TLSVersion | None = None,
+    ) -> str:
         """Shake hands in memory; return whose certificate the client has seen."""
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = certificate.context.wrap_bio(to_server, to_client, server_side=True)
         context = self.authority.client_context()
         context.check_hostname = bool(server_name)
+        if only is not None:  # what the client itself would refuse, too, is not proved by it
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = context.maximum_version = only
         client = context.wrap_bio(to_client, to_server, server_hostname=server_name or None)
         for _ in range(3):
             for side in (client, server):
@@ -138,12 +147,17 @@ def test_service_does_not_begin_without_a_certificate_that_it_was_given(
     assert str(files.certificate) in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_versions_of_tls_that_are_not_safe_are_not_spoken(files: Files) -> None:
     certificate = files.read()
-    assert certificate.context.minimum_version == ssl.TLSVersion.TLSv1_2
-    files.write("second")
-    certificate.reread()
-    assert files.shown_by(certificate) == "second"
+    for name in ("first", "second"):
+        files.write(name)
+        certificate.reread()
+        for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+            with pytest.raises(ssl.SSLError, match="UNSUPPORTED_PROTOCOL"):
+                files.shown_by(certificate, only=version)
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            assert files.shown_by(certificate, only=version) == name
 
 
 async def test_files_are_followed_in_both_of_their_folders(files: Files) -> None:

@@ -238,3 +238,19 @@ async def test_start_says_that_keys_are_asked_for_and_warns_where_it_may_miss_so
     first, *more = await lines_of_the_start(lifecycle, caplog)
     assert first == f"INFO {KEYS}"
     assert [line.split(":")[0] for line in more] == [MOUNTED] * is_mounted
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o644, False), (0o664, True)])
+async def test_start_warns_of_a_file_of_keys_that_others_may_write(
+    mode: int, is_told: bool, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = store / "keys.json"
+    create_key(path, "a", [Scope.INFER])
+    path.chmod(mode)
+    settings = Settings(model_dir=store, host="0.0.0.0", api_keys_file=path)
+    _, *more = await lines_of_the_start(
+        Lifecycle(settings, CollectorRegistry(), load=Puppets()), caplog
+    )
+    assert [line.split(",")[0] for line in more] == [
+        "WARNING others may write the file of keys"
+    ] * is_told

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 from pathlib import Path
 from typing import Any
 
 from app.artifacts.signing_keys import create_key
 from app.errors import SigningKeyError
 from training.commands import OK
+from training.commands.passphrase import ask
 
 _DESCRIPTION = """\
 Makes a pair of Ed25519 keys, in PEM: FILE is the private one, which `keraserve-train sign` signs
@@ -51,9 +51,9 @@ def handle(arguments: argparse.Namespace) -> int:
 
 
 def _new_passphrase() -> bytes:
-    first = getpass.getpass("passphrase: ")
+    first = ask("passphrase: ")
     if not first:
         raise SigningKeyError("the passphrase is empty; without --passphrase there is none")
-    if getpass.getpass("once more: ") != first:
+    if ask("once more: ") != first:
         raise SigningKeyError("the two passphrases differ")
-    return first.encode()
+    return first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from app.artifacts.signing_keys import read_private_key
 from app.errors import ArtifactError
 from training.commands import OK
 from training.commands.lookup import VERSION_HELP, add_models_dir, find_version
+from training.commands.passphrase import ask
 
 _DESCRIPTION = f"""\
 Compares the files of a version with its manifest, and writes the signature of the manifest, which
@@ -55,7 +55,7 @@ def handle(arguments: argparse.Namespace) -> int:
         SigningKeyError: The key cannot be used.
     """
     folders = [find_version(arguments.models_dir, text) for text in arguments.versions]
-    key = read_private_key(arguments.key, lambda: _passphrase(arguments.key))
+    key = read_private_key(arguments.key, lambda: ask(f"passphrase of {arguments.key}: "))
     manifests = [_checked(folder) for folder in folders]
     who = key_id(key.public_key().public_bytes_raw())
     for folder, manifest in zip(folders, manifests, strict=True):
@@ -72,7 +72,3 @@ def _checked(folder: Path) -> bytes:
         return content
     except ArtifactError as error:
         raise ArtifactError(f"{folder}: {error}") from error
-
-
-def _passphrase(path: Path) -> bytes:
-    return getpass.getpass(f"passphrase of {path}: ").encode()

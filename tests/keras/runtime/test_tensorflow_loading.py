@@ -9,7 +9,6 @@ import zipfile
 from pathlib import Path
 
 import h5py
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -26,25 +25,14 @@ from app.runtime.self_test import run_self_test
 from app.runtime.tensorflow_devices import CPU
 from app.runtime.tensorflow_engine import StagedTensorFlowServable, TensorFlowServable
 from app.runtime.xla_choice import choose_xla
-from app.types import ImageArray, InputSpec, StagingServable
+from app.types import ImageArray, StagingServable
+from tests.keras.networks import SPEC, shipped, small_network
 from tests.keras.server_process import ROOT
 from tests.unit.runtime.test_choices import CPU as CPU_HOST
 
 pytestmark = pytest.mark.keras
 
-SHIPPED = [
-    max((ROOT / "models" / name).glob("[1-9]*"), key=lambda folder: int(folder.name))
-    for name in ("cifar10", "fashion_mnist")
-]
-SPEC = InputSpec(6, 6, 3)
-
-
-def small_network() -> keras.Model:
-    keras.utils.set_random_seed(2)
-    image = keras.Input(SPEC.shape, dtype="uint8")
-    x = keras.layers.Rescaling(1 / 255)(image)
-    x = keras.layers.Flatten()(keras.layers.Conv2D(3, 3, activation="relu")(x))
-    return keras.Model(image, keras.layers.Dense(4, activation="softmax")(x))
+SHIPPED = [shipped(name) for name in ("cifar10", "fashion_mnist")]
 
 
 def images(count: int) -> ImageArray:
@@ -139,7 +127,7 @@ def test_images_that_were_copied_ahead_get_the_same_answers(count: int) -> None:
     staged = servable.stage(images(count))
     servable.execute(images(4))  # what executes meanwhile does not get into its way
     found = servable.execute_staged(staged)
-    assert found.shape == (count, 4)
+    assert found.shape == (count, 5)
     np.testing.assert_allclose(found, plain.execute(images(count)), atol=1e-6)
 
 

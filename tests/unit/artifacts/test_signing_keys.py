@@ -122,3 +122,10 @@ def test_private_key_among_the_trusted_ones_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SigningKeyError, match=r"is a private key.*release\.key\.pub"):
         read_trusted_keys([key])
+
+
+def test_public_key_is_not_taken_for_a_private_one_that_others_may_read(tmp_path: Path) -> None:
+    public = public_of(make_key(tmp_path))
+
+    with pytest.raises(SigningKeyError, match=r"is a public key.*release\.key$"):
+        read_private_key(public, no_passphrase)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,34 @@ def test_passphrase_is_asked_for(
     assert trust_in(key).read(folder).version == 1
     assert run(store, "cifar10:1", "--key", key) == 2
     assert "passphrase is another one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "exit_code", "told"),
+    [("horse\n", 0, "is signed by"), ("", 2, "there is no terminal, and no line of input")],
+)
+def test_passphrase_without_a_terminal_is_a_line_of_the_input(
+    tmp_path: Path, store: Path, typed: str, exit_code: int, told: str
+) -> None:
+    make_version(store)
+    create_key(tmp_path / "release.key", b"horse")
+    code = "import sys; from training.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["sign", "cifar10:1", "--key", tmp_path / "release.key", "--models-dir", store]
+
+    # In a session of its own, it has no terminal.
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        input=typed,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+
+    assert done.returncode == exit_code, done.stderr
+    assert told in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "GetPassWarning" not in done.stderr
 
 
 def test_models_list_and_check_say_by_whom(
