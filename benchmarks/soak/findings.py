@@ -29,8 +29,10 @@ class Findings:
         in_flight: Requests that the server still believed in at the end.
         seconds: It took.
         exit_code: Of the server, after SIGTERM.
-        cold_start_s: From the start of the server until it was ready.
-        restart_s: The same of one that takes the place of one that was killed under load.
+        cold_start_s: From the start of a server until it was ready, median of several, each after
+            one that had stopped.
+        restart_s: The same of those that took the place of one that was killed under load, in
+            turns with them.
         most_growth: Of memory, from the first tenth to the end, as a ratio.
         most_restart: ``restart_s`` over ``cold_start_s``.
     """
@@ -80,7 +82,7 @@ class Findings:
             (
                 self.restart_s > self.most_restart * self.cold_start_s,
                 f"{self.restart_s:.1f} s until it served again after SIGKILL, "
-                f"{self.cold_start_s:.1f} s at first",
+                f"{self.cold_start_s:.1f} s else",
             ),
             (self.exit_code != 0, f"the server ended with {self.exit_code}"),
         ]
@@ -107,8 +109,8 @@ class Findings:
             ("descriptors, before and at the end", f"{early.descriptors}, {late.descriptors}"),
             ("tasks, before and at the end", f"{early.tasks}, {late.tasks}"),
             ("exit code after SIGTERM", str(self.exit_code)),
-            ("from the start until it serves, s", f"{self.cold_start_s:.1f}"),
-            ("the same, after SIGKILL under load, s", f"{self.restart_s:.1f}"),
+            ("from the start until it serves, s", f"{self.cold_start_s:.2f}"),
+            ("the same, after SIGKILL under load, s", f"{self.restart_s:.2f}"),
         ]
         return Table("One soak", ("what", "figure"), rows)
 
