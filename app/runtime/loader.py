@@ -9,7 +9,7 @@ from app.artifacts.manifest import Manifest
 from app.errors import ArtifactError
 from app.runtime.jax_environment import configure_jax
 from app.runtime.keras_backend import choose_backend
-from app.runtime.memory import settle_imports
+from app.runtime.memory import settle_heap, settle_imports
 from app.runtime.policy import EnginePolicy
 from app.types import Servable
 
@@ -39,6 +39,7 @@ def _load_openvino(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Se
     from app.runtime.openvino_streams import JOINS_AT, STREAMS, StreamGroup
 
     settle_imports()
+    settle_heap(has_own_buffers=True)
     if policy.precision not in ("float32", "bfloat16"):
         raise ValueError(f"the openvino engine has no precision {policy.precision}")
     network = OpenVinoServable(
@@ -64,6 +65,7 @@ def _load_tensorflow(folder: Path, manifest: Manifest, policy: EnginePolicy) -> 
             "version for the openvino engine (keraserve models export)"
         ) from error
     settle_imports()
+    settle_heap(has_own_buffers=False)
     tensorflow_devices.configure_tensorflow(policy.threads)
     return tensorflow_loading.load_on_devices(folder, manifest, policy)
 
@@ -79,4 +81,5 @@ def _load_jax(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servabl
             "for GPUs keraserve[jax-gpu]"
         ) from error
     settle_imports()
+    settle_heap(has_own_buffers=False)
     return jax_loading.load_on_devices(folder, manifest, policy)

@@ -30,7 +30,8 @@ from app.runtime.policy import EnginePolicy, NumberFormat
 from app.runtime.preparing import prepare_servable
 from app.types import InputSpec, MeteredServable, Servable, StagingServable
 from tests.fakes import RecordingObserver
-from tests.jax.networks import network_too_large_for_company, shipped
+from tests.jax.networks import network_too_large_for_company
+from tests.keras.networks import shipped
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
 

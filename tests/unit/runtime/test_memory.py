@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import gc
+import platform
 import subprocess
 import sys
 import weakref
 from pathlib import Path
+
+import pytest
 
 from app.runtime.memory import give_back
 
@@ -49,3 +52,41 @@ def test_imports_are_left_out_of_collections_once_and_later_objects_are_not() ->
     )
 
     assert done.stdout == "True True\n"
+
+
+_BLOCKS_APART = """
+import ctypes
+from app.runtime.memory import settle_heap
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks",
+        "fordblks", "keepcost",
+    )]
+
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+library.malloc.argtypes = [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+library.mallinfo2.restype = Info
+for has_own_buffers in {engines}:
+    settle_heap(has_own_buffers=has_own_buffers)
+library.free(library.malloc(8 << 20))  # from now on, blocks of its size come from the heap
+before = library.mallinfo2().hblks
+blocks = [library.malloc(2 << 20) for _ in range(4)]
+print(library.mallinfo2().hblks - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the heap of another C library")
+@pytest.mark.parametrize(
+    ("engines", "apart"),
+    [((), 0), ((True,), 4), ((False,), 0), ((True, False), 0), ((False, True), 0)],
+)
+def test_large_blocks_are_apart_where_every_engine_has_its_own_buffers(
+    engines: tuple[bool, ...], apart: int
+) -> None:
+    script = _BLOCKS_APART.replace("{engines}", repr(engines))
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert int(done.stdout) == apart
