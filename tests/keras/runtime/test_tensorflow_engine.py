@@ -10,22 +10,16 @@ from app.errors import ArtifactError, OutOfDeviceMemoryError
 from app.runtime.keras_file import load_model
 from app.runtime.tensorflow_engine import TensorFlowServable
 from app.types import ImageArray, InputSpec
+from tests.keras.networks import SPEC, small_network
 
 pytestmark = pytest.mark.keras
 
-SPEC = InputSpec(height=8, width=6, channels=3)
 SIZES = (1, 2, 4, 8)
 
 
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
-    keras.utils.set_random_seed(3)
-    image = keras.Input(SPEC.shape, dtype="uint8")
-    x = keras.layers.Rescaling(1 / 255)(image)
-    x = keras.layers.Conv2D(4, 3, activation="relu")(x)
-    x = keras.layers.BatchNormalization()(x)
-    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
-    return keras.Model(image, keras.layers.Dense(5, activation="softmax")(x))
+    return small_network()
 
 
 @pytest.fixture(scope="module")
