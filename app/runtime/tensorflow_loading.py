@@ -15,7 +15,8 @@ from app.runtime.mixed_precision import in_precision
 from app.runtime.policy import EnginePolicy
 from app.runtime.saved_model import GraphFunction, load_frozen_graph
 from app.runtime.servable_group import servable_of
-from app.runtime.tensorflow_devices import Device, find_devices
+from app.runtime.streams import shared
+from app.runtime.tensorflow_devices import CPU, Device, find_devices, has_gpus
 from app.runtime.tensorflow_engine import StagedTensorFlowServable, TensorFlowServable
 from app.runtime.xla_choice import choose_xla
 from app.types import Servable
@@ -64,6 +65,9 @@ def load_on_devices(folder: Path, manifest: Manifest, policy: EnginePolicy) -> S
             manifest.input.spec,
             policy.allowed_batch_sizes[-1],
         )
+    if [device.id for device in devices] == [CPU.id] and not is_xla and not has_gpus():
+        compiled = _compile(network, manifest, policy, devices[0])
+        return shared(compiled, policy.allowed_batch_sizes[-1])
     return servable_of(
         partial(_compile, network, manifest, policy, device, is_xla) for device in devices
     )
@@ -74,7 +78,7 @@ def _compile(
     manifest: Manifest,
     policy: EnginePolicy,
     device: Device,
-    is_xla: bool,
+    is_xla: bool = False,
 ) -> TensorFlowServable:
     kind = StagedTensorFlowServable if device.is_gpu else TensorFlowServable
     assert policy.precision != "auto", "checked by the caller"
@@ -89,6 +93,7 @@ def _compile(
             device=device,
             precision=policy.precision,
             is_xla=is_xla,
+            threads=policy.threads,
         )
     except (TypeError, ValueError, tf.errors.OpError) as error:
         # Operations without a kernel for 16 bits, say: another precision may do.
