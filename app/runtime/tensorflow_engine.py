@@ -121,13 +121,15 @@ class TensorFlowServable:
         """Copy the network for ``count`` executions at a time, each with its share of the cores.
 
         Raises:
-            ArtifactError: TensorFlow cannot copy it.
+            ArtifactError: A session cannot execute it.
         """
         try:
             streams = GraphStreams(self._function, count, max(1, self.cores // count))
-        except (ValueError, tf.errors.OpError) as error:
-            raise ArtifactError(f"the network cannot be executed in parts: {error}") from error
-        self._streams.append(streams)
+            self._streams.append(streams)
+            for call in streams.calls:  # what a session cannot do, it tells when it executes
+                call(np.zeros((self._allowed_batch_sizes[-1], *self._spec.shape), np.uint8))
+        except (TypeError, ValueError, tf.errors.OpError) as error:
+            raise ArtifactError(f"two executions at a time are not possible: {error}") from error
         return [partial(self._execute_by, call) for call in streams.calls]
 
     def _execute_by(self, call: Call, images: ImageArray) -> ScoreArray:

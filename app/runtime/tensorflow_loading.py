@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from app.runtime.tensorflow_devices import CPU, Device, find_devices, has_gpus
 from app.runtime.tensorflow_engine import StagedTensorFlowServable, TensorFlowServable
 from app.runtime.xla_choice import choose_xla
 from app.types import Servable
+
+logger = logging.getLogger(__name__)
 
 
 def load_network(folder: Path, manifest: Manifest) -> keras.Model | GraphFunction:
@@ -66,11 +69,20 @@ def load_on_devices(folder: Path, manifest: Manifest, policy: EnginePolicy) -> S
             policy.allowed_batch_sizes[-1],
         )
     if [device.id for device in devices] == [CPU.id] and not is_xla and not has_gpus():
-        compiled = _compile(network, manifest, policy, devices[0])
-        return shared(compiled, policy.allowed_batch_sizes[-1])
+        return _shared(_compile(network, manifest, policy, devices[0]), manifest, policy)
     return servable_of(
         partial(_compile, network, manifest, policy, device, is_xla) for device in devices
     )
+
+
+def _shared(compiled: TensorFlowServable, manifest: Manifest, policy: EnginePolicy) -> Servable:
+    """Have it share the cores, if it can: what sessions cannot execute is executed as a whole."""
+    try:
+        return shared(compiled, policy.allowed_batch_sizes[-1])
+    except ArtifactError as error:
+        fields = {"servable": f"{manifest.name}:{manifest.version}", "reason": str(error)[:300]}
+        logger.info("cores are not shared", extra=fields)
+        return compiled
 
 
 def _compile(
