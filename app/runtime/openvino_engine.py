@@ -67,7 +67,7 @@ class OpenVinoServable:
             raise _refused(path.name, error) from error
         self._name = path.name
         self._compiled: Any = self._compile(NUM_STREAMS=1, PERFORMANCE_HINT="LATENCY")
-        self._execute: Execute | None = self.on_all_cores()
+        self._request: Any = self._compiled.create_infer_request()
         self._info = EngineInfo("openvino", precision, "cpu")
 
     @property
@@ -108,8 +108,7 @@ class OpenVinoServable:
 
     def execute(self, images: ImageArray) -> ScoreArray:
         """Classify ``(N, H, W, C)`` uint8 → ``(N, K)`` float32, rows sum to 1."""
-        assert self._execute is not None, "what is closed is not called"
-        return self._execute(images)
+        return self._execute_by(self._request, images)
 
     def warm_up(self, execute: Execute | None = None) -> None:
         """Execute every allowed batch size once; by ``execute``, if it is given."""
@@ -118,7 +117,7 @@ class OpenVinoServable:
 
     def close(self) -> None:
         """Drop the network and its weights."""
-        self._execute = self._compiled = self._network = None
+        self._request = self._compiled = self._network = None
 
     def _execute_by(self, request: Any, images: ImageArray) -> ScoreArray:
         batch = np.ascontiguousarray(pad_to_allowed(images, self._allowed_batch_sizes))
