@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -127,3 +128,10 @@ def _ask_tensorflow_outside() -> ComputeCapability | None:
         logger.warning("TensorFlow is taken to see no GPU", extra={"reason": str(error)})
         return None
     return None if found is None else (int(found[0]), int(found[1]))
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

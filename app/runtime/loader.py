@@ -36,7 +36,7 @@ def load_servable(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Ser
 
 def _load_openvino(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:
     from app.runtime.openvino_engine import OpenVinoServable
-    from app.runtime.openvino_streams import JOINS_AT, STREAMS, StreamGroup
+    from app.runtime.streams import shared
 
     settle_imports()
     settle_heap(has_own_buffers=True)
@@ -50,8 +50,7 @@ def _load_openvino(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Se
         policy.precision,
         threads=policy.threads,
     )
-    can_share = network.cores >= STREAMS and policy.allowed_batch_sizes[-1] >= JOINS_AT
-    return StreamGroup(network) if can_share else network
+    return shared(network, policy.allowed_batch_sizes[-1])
 
 
 def _load_tensorflow(folder: Path, manifest: Manifest, policy: EnginePolicy) -> Servable:

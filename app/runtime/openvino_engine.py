@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import openvino as ov
 
 from app.errors import ArtifactError
 from app.runtime.padding import pad_to_allowed
+from app.runtime.streams import Execute
 from app.types import EngineInfo, ImageArray, InputSpec, ScoreArray
 
 Precision = Literal["float32", "bfloat16"]
@@ -65,7 +67,7 @@ class OpenVinoServable:
             raise _refused(path.name, error) from error
         self._name = path.name
         self._compiled: Any = self._compile(NUM_STREAMS=1, PERFORMANCE_HINT="LATENCY")
-        self._request = self.create_request()
+        self._request: Any = self._compiled.create_infer_request()
         self._info = EngineInfo("openvino", precision, "cpu")
 
     @property
@@ -73,15 +75,12 @@ class OpenVinoServable:
         """Cores that one execution takes."""
         return int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
 
-    def create_request(self) -> Any:
-        """Return what executes a batch on all cores, for one thread at a time."""
-        return self._compiled.create_infer_request()
+    def on_all_cores(self) -> Execute:
+        """Return what executes for one more thread, on all cores."""
+        return partial(self._execute_by, self._compiled.create_infer_request())
 
-    def compile_streams(self, count: int) -> list[Any]:
-        """Compile for ``count`` requests at a time, each with its share of the cores.
-
-        Returns:
-            One request for each, for one thread at a time.
+    def on_streams(self, count: int) -> list[Execute]:
+        """Compile for ``count`` executions at a time, each with its share of the cores.
 
         Raises:
             ArtifactError: It cannot be compiled so.
@@ -94,7 +93,7 @@ class OpenVinoServable:
             # while another has nothing to do.
             ENABLE_CPU_PINNING=True,
         )
-        return [compiled.create_infer_request() for _ in range(count)]
+        return [partial(self._execute_by, compiled.create_infer_request()) for _ in range(count)]
 
     def _compile(self, **properties: Any) -> Any:
         try:
@@ -107,15 +106,11 @@ class OpenVinoServable:
         """Engine, precision and device."""
         return self._info
 
-    def padded(self, images: ImageArray) -> ImageArray:
-        """Fill ``(N, H, W, C)`` up to the next allowed size."""
-        return np.ascontiguousarray(pad_to_allowed(images, self._allowed_batch_sizes))
-
     def execute(self, images: ImageArray) -> ScoreArray:
         """Classify ``(N, H, W, C)`` uint8 → ``(N, K)`` float32, rows sum to 1."""
-        return scores_of(self._request, self.padded(images), len(images))
+        return self._execute_by(self._request, images)
 
-    def warm_up(self, execute: Callable[[ImageArray], object] | None = None) -> None:
+    def warm_up(self, execute: Execute | None = None) -> None:
         """Execute every allowed batch size once; by ``execute``, if it is given."""
         for size in self._allowed_batch_sizes:
             (execute or self.execute)(np.zeros((size, *self._spec.shape), np.uint8))
@@ -124,13 +119,12 @@ class OpenVinoServable:
         """Drop the network and its weights."""
         self._request = self._compiled = self._network = None
 
-
-def scores_of(request: Any, batch: ImageArray, count: int) -> ScoreArray:
-    """Execute ``batch`` and return the rows of its first ``count`` images, ``(count, K)``."""
-    found = request.infer([batch], share_inputs=True, share_outputs=True)
-    # The request's own memory is written to again by the next batch.
-    scores: ScoreArray = np.array(found[0][:count], np.float32)
-    return scores
+    def _execute_by(self, request: Any, images: ImageArray) -> ScoreArray:
+        batch = np.ascontiguousarray(pad_to_allowed(images, self._allowed_batch_sizes))
+        found = request.infer([batch], share_inputs=True, share_outputs=True)
+        # The request's own memory is written to again by the next batch.
+        scores: ScoreArray = np.array(found[0][: len(images)], np.float32)
+        return scores
 
 
 def _refused(name: str, error: RuntimeError) -> ArtifactError:

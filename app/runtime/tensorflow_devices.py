@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from app.errors import ArtifactError
+from app.runtime.tensorflow_streams import let_sessions_have_threads
 from app.types import EngineMemory
 
 logger = logging.getLogger(__name__)
@@ -46,11 +47,18 @@ def configure_tensorflow(threads: int = 0) -> None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         except RuntimeError:  # TensorFlow has begun with another number and keeps it
             logger.warning("number of threads left as it is", extra={"threads": threads})
+    if not has_gpus():  # each would have a pool as well, of all cores
+        let_sessions_have_threads()
     for gpu in tf.config.list_physical_devices("GPU"):
         try:
             tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:  # devices are initialised: set by an earlier load, or too late
             logger.debug("memory growth left as it is", extra={"device": gpu.name})
+
+
+def has_gpus() -> bool:
+    """Whether TensorFlow sees any GPU, used or not."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def find_devices(names: Sequence[str]) -> tuple[Device, ...]:

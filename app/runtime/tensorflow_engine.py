@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from app.errors import ArtifactError, OutOfDeviceMemoryError
+from app.runtime.host import usable_cores
 from app.runtime.padding import pad_to_allowed
 from app.runtime.policy import NumberFormat
 from app.runtime.saved_model import GraphFunction
 from app.runtime.staged_images import StagedImages
+from app.runtime.streams import Execute
 from app.runtime.tensorflow_devices import CPU, Device, memory_of
+from app.runtime.tensorflow_streams import Call, GraphStreams
 from app.types import EngineInfo, EngineMemory, ImageArray, InputSpec, ScoreArray
 
 
@@ -43,6 +47,7 @@ class TensorFlowServable:
         device: Device = CPU,
         precision: NumberFormat = "float32",
         is_xla: bool = False,
+        threads: int = 0,
     ) -> None:
         """Compile ``model``, which is not needed afterwards.
 
@@ -59,6 +64,7 @@ class TensorFlowServable:
             device: Where it runs.
             precision: What ``model`` computes in: what ``info`` tells.
             is_xla: Whether XLA compiles it, for each batch size at its first execution.
+            threads: Cores that one execution takes on a CPU; 0: all that the process may use.
         """
         self._allowed_batch_sizes = tuple(allowed_batch_sizes)
         self._spec = spec
@@ -66,6 +72,8 @@ class TensorFlowServable:
         self._function: Any = scores_function(
             model, spec, device.name, (temperature, scale, offset), is_xla=is_xla
         )
+        self.cores = threads or usable_cores()
+        self._streams: list[GraphStreams] = []
         self._info = EngineInfo("tensorflow", precision, device.title, device.id)
 
     @property
@@ -82,15 +90,15 @@ class TensorFlowServable:
         batch = tf.constant(pad_to_allowed(images, self._allowed_batch_sizes))
         return self._scores(batch)[: len(images)]
 
-    def warm_up(self) -> None:
-        """Execute every allowed batch size once.
+    def warm_up(self, execute: Execute | None = None) -> None:
+        """Execute every allowed batch size once; by ``execute``, if it is given.
 
         Raises:
             ArtifactError: The device cannot execute the network.
         """
         for size in self._allowed_batch_sizes:
             try:
-                self.execute(np.zeros((size, *self._spec.shape), np.uint8))
+                (execute or self.execute)(np.zeros((size, *self._spec.shape), np.uint8))
             except tf.errors.OpError as error:
                 reason = error.message.strip().splitlines()[0]
                 raise ArtifactError(
@@ -101,16 +109,48 @@ class TensorFlowServable:
     def close(self) -> None:
         """Drop the function and with it the weights."""
         self._function = None
+        for streams in self._streams:
+            streams.close()
+        self._streams = []
+
+    def on_all_cores(self) -> Execute:
+        """Return what executes for one more thread, on all cores: any number of them may."""
+        return self.execute
+
+    def on_streams(self, count: int) -> list[Execute]:
+        """Copy the network for ``count`` executions at a time, each with its share of the cores.
+
+        Raises:
+            ArtifactError: A session cannot execute it.
+        """
+        try:
+            streams = GraphStreams(self._function, count, max(1, self.cores // count))
+            self._streams.append(streams)
+            for call in streams.calls:  # what a session cannot do, it tells when it executes
+                call(np.zeros((self._allowed_batch_sizes[-1], *self._spec.shape), np.uint8))
+        except (TypeError, ValueError, tf.errors.OpError) as error:
+            raise ArtifactError(f"two executions at a time are not possible: {error}") from error
+        return [partial(self._execute_by, call) for call in streams.calls]
+
+    def _execute_by(self, call: Call, images: ImageArray) -> ScoreArray:
+        batch = pad_to_allowed(images, self._allowed_batch_sizes)
+        with _telling_memory(len(batch)):
+            return call(batch)[: len(images)]
 
     def _scores(self, batch: tf.Tensor) -> ScoreArray:
         """Execute ``(N, H, W, C)`` uint8, N an allowed size, → ``(N, K)`` float32."""
-        try:
+        with _telling_memory(len(batch)):
             scores: ScoreArray = self._function(batch).numpy()
-        except tf.errors.ResourceExhaustedError as error:
-            raise OutOfDeviceMemoryError(
-                f"The device has no memory for a batch of {len(batch)}."
-            ) from error
         return scores
+
+
+@contextmanager
+def _telling_memory(size: int) -> Iterator[None]:
+    """Raise ``OutOfDeviceMemoryError`` where TensorFlow has no memory for a batch of ``size``."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise OutOfDeviceMemoryError(f"The device has no memory for a batch of {size}.") from error
 
 
 class StagedTensorFlowServable(TensorFlowServable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from app.runtime.mixed_precision import in_precision
 from app.runtime.policy import EnginePolicy
 from app.runtime.saved_model import GraphFunction, load_frozen_graph
 from app.runtime.servable_group import servable_of
-from app.runtime.tensorflow_devices import Device, find_devices
+from app.runtime.streams import shared
+from app.runtime.tensorflow_devices import CPU, Device, find_devices, has_gpus
 from app.runtime.tensorflow_engine import StagedTensorFlowServable, TensorFlowServable
 from app.runtime.xla_choice import choose_xla
 from app.types import Servable
+
+logger = logging.getLogger(__name__)
 
 
 def load_network(folder: Path, manifest: Manifest) -> keras.Model | GraphFunction:
@@ -64,9 +68,21 @@ def load_on_devices(folder: Path, manifest: Manifest, policy: EnginePolicy) -> S
             manifest.input.spec,
             policy.allowed_batch_sizes[-1],
         )
+    if [device.id for device in devices] == [CPU.id] and not is_xla and not has_gpus():
+        return _shared(_compile(network, manifest, policy, devices[0]), manifest, policy)
     return servable_of(
         partial(_compile, network, manifest, policy, device, is_xla) for device in devices
     )
+
+
+def _shared(compiled: TensorFlowServable, manifest: Manifest, policy: EnginePolicy) -> Servable:
+    """Have it share the cores, if it can: what sessions cannot execute is executed as a whole."""
+    try:
+        return shared(compiled, policy.allowed_batch_sizes[-1])
+    except ArtifactError as error:
+        fields = {"servable": f"{manifest.name}:{manifest.version}", "reason": str(error)[:300]}
+        logger.info("cores are not shared", extra=fields)
+        return compiled
 
 
 def _compile(
@@ -74,7 +90,7 @@ def _compile(
     manifest: Manifest,
     policy: EnginePolicy,
     device: Device,
-    is_xla: bool,
+    is_xla: bool = False,
 ) -> TensorFlowServable:
     kind = StagedTensorFlowServable if device.is_gpu else TensorFlowServable
     assert policy.precision != "auto", "checked by the caller"
@@ -89,6 +105,7 @@ def _compile(
             device=device,
             precision=policy.precision,
             is_xla=is_xla,
+            threads=policy.threads,
         )
     except (TypeError, ValueError, tf.errors.OpError) as error:
         # Operations without a kernel for 16 bits, say: another precision may do.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from app.errors import ArtifactError
@@ -12,13 +11,6 @@ from app.tuning.records import Candidate, LeftOut
 
 _ENGINES: tuple[EngineName, ...] = ("openvino", "tensorflow")
 _ENGINES_WITH_JAX: tuple[EngineName, ...] = (*_ENGINES, "jax")
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def present_candidates(

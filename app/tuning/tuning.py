@@ -11,9 +11,9 @@ from pathlib import Path
 
 from app.artifacts.layout import OPENVINO_MODEL
 from app.runtime.choices import Host
-from app.runtime.host import ThisHost
+from app.runtime.host import ThisHost, usable_cores
 from app.runtime.policy import EnginePolicy
-from app.tuning.candidates import all_candidates, present_candidates, usable_cores
+from app.tuning.candidates import all_candidates, present_candidates
 from app.tuning.goals import Goal
 from app.tuning.measuring_process import MeasuringProcess
 from app.tuning.recommendation import Recommendation, recommend

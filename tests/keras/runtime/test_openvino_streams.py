@@ -12,8 +12,8 @@ from app.artifacts.manifest import read_manifest
 from app.errors import ArtifactError
 from app.runtime.loader import load_servable
 from app.runtime.openvino_engine import OpenVinoServable
-from app.runtime.openvino_streams import JOINS_AT, STREAMS, StreamGroup
 from app.runtime.policy import EnginePolicy
+from app.runtime.streams import JOINS_AT, STREAMS, StreamGroup
 from tests.keras.runtime.test_openvino_engine import SHIPPED, SPEC, images
 
 pytestmark = pytest.mark.keras
@@ -34,6 +34,17 @@ def test_all_ways_give_the_same_answers(threads: int, count: int) -> None:
     assert expected.shape == (count, 10)
     for member in group.members:
         np.testing.assert_allclose(member.execute(images(count)), expected, atol=1e-6)
+    group.close()
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_answers_are_not_written_over_by_the_next_batch(count: int) -> None:
+    group = StreamGroup(network(2))
+    for each in (group, *group.members):
+        first = each.execute(images(count))
+        before = first.copy()
+        each.execute(images(count)[::-1])
+        np.testing.assert_array_equal(first, before)
     group.close()
 
 
@@ -72,5 +83,5 @@ def test_cores_are_shared_where_that_can_be(
 def test_what_cannot_be_compiled_for_several_is_an_error_of_the_version() -> None:
     one = network(2)
     with pytest.raises(ArtifactError, match=r"model\.xml cannot be loaded by OpenVINO"):
-        one.compile_streams(-7)
+        one.on_streams(-7)
     one.close()

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from app.runtime.host import usable_cores
 from app.runtime.policy import EnginePolicy
-from app.tuning.candidates import all_candidates, present_candidates, usable_cores
+from app.tuning.candidates import all_candidates, present_candidates
 
 
 @dataclass(frozen=True)
