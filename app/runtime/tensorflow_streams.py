@@ -60,8 +60,9 @@ def _session(function: Any, threads: int) -> Any:
         tf.import_graph_def(function.graph.as_graph_def(), name="")
     config = v1.ConfigProto(
         intra_op_parallelism_threads=threads,
-        inter_op_parallelism_threads=-1,  # operations one after the other, in the caller's thread
-        use_per_session_threads=True,
+        # Operations one after the other, in the caller's thread; with threads that begin them
+        # (``use_per_session_threads``) they would go there.
+        inter_op_parallelism_threads=-1,
         device_count={"GPU": 0},
         # The graph stays as it is: the session need not keep its weights twice.
         experimental=v1.ConfigProto.Experimental(
