@@ -13,11 +13,11 @@ from prometheus_client import (
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
 )
 
+from app.tallies import Distribution, DistributionFamily, TallyFamily
 from app.types import EngineInfo, ServableId, ServableState
 
 # From half of what a small image costs on an idle CPU to the default request timeout.
@@ -56,23 +56,26 @@ class Metrics:
         self.in_flight_requests.set_function(lambda: self.in_flight)
         self.queue_size.set_function(lambda: sum(list(self._waiting.values())))
         self._estimates: dict[ServableId, Callable[[], float]] = {}
-        self._decode_durations: dict[str, Histogram] = {}
+        self._decode_durations: dict[str, Distribution] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"keraserve_{name}", text, labels, registry=self.registry)
+
+    def _tally(self, name: str, text: str, *labels: str) -> TallyFamily:
+        return TallyFamily(f"keraserve_{name}", text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"keraserve_{name}", text, labels, registry=self.registry)
 
     def _histogram(
         self, name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
-    ) -> Histogram:
+    ) -> DistributionFamily:
         name = f"keraserve_{name}"
-        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+        return DistributionFamily(name, text, labels, registry=self.registry, buckets=buckets)
 
     def _define_request_metrics(self) -> None:
         labels = ("route", "method", "code")
-        self.requests = self._counter(
+        self.requests = self._tally(
             "requests_total", "Requests answered; code 499: the client left.", *labels
         )
         # Before the durations of all, so that a scrape that is overtaken by requests has never more
@@ -107,9 +110,7 @@ class Metrics:
 
     def _define_servable_metrics(self, batch_sizes: Sequence[int]) -> None:
         servable = ("model", "version")
-        self.images = self._counter(
-            "images_total", "Images by how they ended.", *servable, "outcome"
-        )
+        self.images = self._tally("images_total", "Images by how they ended.", *servable, "outcome")
         self.queue_delay = self._histogram(
             "queue_delay_seconds",
             "From the queue to the device.",
@@ -125,11 +126,11 @@ class Metrics:
             *servable,
             buckets=batch_sizes,
         )
-        self.executions = self._counter("executions_total", "Batches executed.", *servable)
-        self.padded_images = self._counter(
+        self.executions = self._tally("executions_total", "Batches executed.", *servable)
+        self.padded_images = self._tally(
             "padded_images_total", "Rows of filling executed beside images.", *servable
         )
-        self.predictions = self._counter(
+        self.predictions = self._tally(
             "predictions_total", "Answers by their first label.", *servable, "label"
         )
         self.prediction_confidence = self._histogram(

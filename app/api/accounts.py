@@ -6,8 +6,6 @@ import logging
 import math
 from typing import Any
 
-from prometheus_client import Counter, Histogram
-
 from app.access.limits import Visit
 from app.api.flight_recorder import FlightRecorder
 from app.api.record import RequestRecord
@@ -15,6 +13,7 @@ from app.api.refusal_log import LIMITED_CODE, REFUSAL_CODES, RefusalLog
 from app.api.tracing import QUIET_ROUTES, end_trace
 from app.logging import log_event
 from app.metrics import Metrics
+from app.tallies import Distribution, Tally
 
 logger = logging.getLogger("app.request")
 
@@ -45,8 +44,9 @@ class RequestAccounts:
         self._recorder = recorder
         # Looking up the children of a metric by labels costs more than counting. Closed sets:
         # routes, methods and codes.
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._durations: dict[str, tuple[Histogram, Histogram]] = {}  # of all, of those that failed
+        self._counters: dict[tuple[str, str, int], Tally] = {}
+        # Of all, and of those that failed.
+        self._durations: dict[str, tuple[Distribution, Distribution]] = {}
         self._refusal_log = RefusalLog()
 
     def begin(self) -> None:
@@ -93,7 +93,7 @@ class RequestAccounts:
         if record.error_code == LIMITED_CODE and visit.refused is not None:
             self._metrics.limited_requests.labels(*visit.refused).inc()
 
-    def _durations_of(self, route: str) -> tuple[Histogram, Histogram]:
+    def _durations_of(self, route: str) -> tuple[Distribution, Distribution]:
         # Both from the first request on: in PromQL, less what is not there is nothing.
         metrics = self._metrics
         return metrics.request_duration.labels(route), metrics.failed_request_duration.labels(route)
