@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from app.access.limits import Visit
+from app.api.entries import in_ms
 from app.api.flight_recorder import FlightRecorder
 from app.api.record import RequestRecord
 from app.api.refusal_log import LIMITED_CODE, REFUSAL_CODES, RefusalLog
@@ -133,5 +134,5 @@ def _fields(
         fields["decode_ms"] = timing.decode_ms
         fields["queue_ms"] = timing.queue_ms
         fields["execute_ms"] = timing.execute_ms
-    fields["total_ms"] = round(elapsed_s * 1000, 3)
+    fields["total_ms"] = in_ms(elapsed_s)
     return fields

@@ -11,7 +11,7 @@ from app.tracing.request_trace import RequestTrace
 from app.types import ImageArray, Priority, ScoreArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each image, and freezing takes the most time
 class TaskResult:
     """The answer to one image.
 
