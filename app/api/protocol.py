@@ -13,6 +13,7 @@ from app.api.admission import PATH
 from app.api.express import ExpressLane, ExpressRequest
 from app.api.gate import METHOD, RefusalGate
 from app.api.slow_clients import PatientProtocol
+from app.api.written import WrittenResponse, write_response
 from app.patience import PatiencePolicy
 
 _METHOD = METHOD.encode("ascii")
@@ -246,7 +247,7 @@ class GatedProtocol(PatientProtocol):
             return
         if not request.keep_alive:
             response.raw_headers.append((b"connection", b"close"))
-        self._write(response, is_last=not request.keep_alive)
+        self._write(write_response(response), is_last=not request.keep_alive)
 
     def _forget(self, request: ExpressRequest) -> None:
         """Keep nothing of a request that ends: connections may idle, and it knows this one."""
@@ -255,12 +256,9 @@ class GatedProtocol(PatientProtocol):
         if self.cycle is cast(Any, request):
             self.cycle = _ANSWERED
 
-    def _write(self, response: Response, *, is_last: bool = False) -> None:
+    def _write(self, response: WrittenResponse, *, is_last: bool = False) -> None:
         standing = self._standing.text(self.server_state.default_headers)
-        content = [STATUS_LINE[response.status_code], standing]
-        for name, value in response.raw_headers:
-            content += (name, b": ", value, b"\r\n")
-        content += (b"\r\n", bytes(response.body))
+        content = (STATUS_LINE[response.status], standing, response.rest)
         self.transport.write(b"".join(content))
         if is_last:
             self.transport.close()  # before others behind it are begun, whose answers would be lost

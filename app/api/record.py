@@ -105,6 +105,11 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
             if _VISIBLE_ASCII.fullmatch(value):
                 return value.decode("ascii")
             break
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """Make an id: a ULID of now."""
     return make_request_id(time.time_ns() // 1_000_000, random.getrandbits(80))
 
 
