@@ -50,11 +50,13 @@ class Metrics:
         self._define_request_metrics()
         self._define_servable_metrics(batch_sizes)
         self._define_model_metrics()
-        self._waiting: dict[ServableId, int] = {}
+        self._servables: dict[ServableId, ServableMetrics] = {}
         # Asked when they are read: both change several times with every request.
         self.in_flight = 0
         self.in_flight_requests.set_function(lambda: self.in_flight)
-        self.queue_size.set_function(lambda: sum(list(self._waiting.values())))
+        self.queue_size.set_function(
+            lambda: sum(each.waiting for each in list(self._servables.values()))
+        )
         self._estimates: dict[ServableId, Callable[[], float]] = {}
         self._decode_durations: dict[str, Distribution] = {}
 
@@ -158,7 +160,8 @@ class Metrics:
 
     def for_servable(self, servable_id: ServableId, classes: Sequence[str]) -> ServableMetrics:
         """Return the metrics of one version, labels already bound."""
-        return ServableMetrics(self, servable_id, classes)
+        metrics = self._servables[servable_id] = ServableMetrics(self, servable_id, classes)
+        return metrics
 
     def set_state(self, servable_id: ServableId, state: ServableState | None) -> None:
         """Show the state a version is in; the other states become 0. None: it is in none any more.
@@ -213,10 +216,6 @@ class Metrics:
         """Count a change of the certificate's files; called in any thread."""
         self.certificate_changes.labels("taken" if is_good else "refused").inc()
 
-    def set_waiting(self, servable_id: ServableId, waiting: int) -> None:
-        """Show how many images wait for one version."""
-        self._waiting[servable_id] = waiting
-
     def image_decoded(self, format_name: str, seconds: float) -> None:
         """Count one image's way from bytes to pixels."""
         child = self._decode_durations.get(format_name)
@@ -229,13 +228,15 @@ class ServableMetrics:
     """Metrics of one version; implements ``app.types.BatchObserver``.
 
     Label children are looked up once, here: doing it per image costs more than the counting.
+
+    Attributes:
+        waiting: Images in the queue.
     """
 
     def __init__(self, metrics: Metrics, servable_id: ServableId, classes: Sequence[str]) -> None:
         """Bind the labels."""
         labels = (servable_id.name, str(servable_id.version))
-        self._metrics = metrics
-        self._id = servable_id
+        self.waiting = 0
         self._queue_delay = metrics.queue_delay.labels(*labels)
         self._execution_duration = metrics.execution_duration.labels(*labels)
         self._batch_size = metrics.batch_size.labels(*labels)
@@ -258,7 +259,7 @@ class ServableMetrics:
 
     def queue_size_changed(self, queue_size: int) -> None:
         """Show the queue's length."""
-        self._metrics.set_waiting(self._id, queue_size)
+        self.waiting = queue_size
 
     def image_ended(self, outcome: str) -> None:
         """Count one image; ``outcome`` is one of ``IMAGE_OUTCOMES``."""

@@ -79,10 +79,13 @@ class RequestAccounts:
             self._recorder.end(record, route, method, code, elapsed_s)
         if record.trace is not None:
             end_trace(record.trace, record, route, method, code)
-        if record.error_code in REFUSAL_CODES:
+        is_refusal = record.error_code in REFUSAL_CODES
+        if is_refusal:
             self.refused_s = record.arrived_s
         level = _level(route, code)
-        if logger.isEnabledFor(level) and not self._refusal_log.takes(record, route):
+        if logger.isEnabledFor(level) and not (
+            is_refusal and self._refusal_log.takes(record, route)
+        ):
             log_event(logger, level, "request", _fields(record, route, method, code, elapsed_s))
 
     def _counter_of(self, route: str, method: str, code: int) -> Tally:

@@ -6,11 +6,10 @@ import asyncio
 from time import perf_counter
 from typing import TypeAlias
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Scope
 
 from app.access.caller import Scope as AccessScope
-from app.api.access import require
+from app.api.access import permit
 from app.api.accounts import AlikeRefusals, RequestAccounts
 from app.api.admission import BATCH_PATH, PATH, choose, refuse_early
 from app.api.middleware import announces_much
@@ -132,13 +131,12 @@ class RefusalGate:
         record = RequestRecord(request_id_of(headers), started_s, arrived_s)
         scope["state"][STATE_KEY] = record
         scope["app"] = self._app
-        request = Request(scope)
         try:
-            require(request, AccessScope.INFER)
-            choice, options = choose(self._lifecycle, record, request)
+            permit(self._lifecycle, scope, AccessScope.INFER)
+            choice, options = choose(self._lifecycle, record, scope)
             if choice.canary is None:
                 ahead = self._passed.get(choice.live.id, 0)
-                refuse_early(self._lifecycle, choice, options, request, is_one=is_one, ahead=ahead)
+                refuse_early(self._lifecycle, choice, options, scope, is_one=is_one, ahead=ahead)
                 self._note_passed(choice.live.id)
         except QueueFullError as error:
             response = self._answer(scope, record, error)
@@ -158,7 +156,7 @@ class RefusalGate:
 
         Also told of those whom the gate did not look at; at worst one too many passes then.
         """
-        if self._passed.get(version):
+        if self._passed and self._passed.get(version):
             self._passed[version] -= 1
 
     def _note_passed(self, version: ServableId) -> None:

@@ -182,7 +182,8 @@ class GatedProtocol(PatientProtocol):
 
     def on_message_begin(self) -> None:
         """Begin what was put off, as another request comes behind it."""
-        self._begin_whole()
+        if self._is_whole:
+            self._begin_whole()
         super().on_message_begin()
 
     def _begin_whole(self) -> None:
@@ -197,8 +198,9 @@ class GatedProtocol(PatientProtocol):
             return
         self._end_hold()
         self._express = request
-        self.cycle = cast(Any, request)
-        self.tasks.add(cast(Any, request))
+        stand_in: Any = request  # for what the server has of other requests
+        self.cycle = stand_in
+        self.tasks.add(stand_in)
 
     def _is_simple(self) -> bool:
         """Whether an answer may be written without uvicorn, and the connection stays."""
@@ -252,8 +254,9 @@ class GatedProtocol(PatientProtocol):
     def _forget(self, request: ExpressRequest) -> None:
         """Keep nothing of a request that ends: connections may idle, and it knows this one."""
         self._express = None
-        self.tasks.discard(cast(Any, request))
-        if self.cycle is cast(Any, request):
+        stand_in: Any = request
+        self.tasks.discard(stand_in)
+        if self.cycle is stand_in:
             self.cycle = _ANSWERED
 
     def _write(self, response: WrittenResponse, *, is_last: bool = False) -> None:
