@@ -40,32 +40,35 @@ _Wishes: TypeAlias = tuple[str, bytes, bytes | None]
 class _Refused:
     """One request that was refused, as a pattern for those that wish the same in the same turn."""
 
-    __slots__ = ("_account", "_metrics", "_parts", "_status")
+    __slots__ = ("_account", "_metrics", "_parts", "_record", "_response")
 
     def __init__(
-        self,
-        metrics: ServableMetrics,
-        account: AlikeRefusals,
-        request_id: str,
-        response: WrittenResponse,
+        self, metrics: ServableMetrics, record: RequestRecord, response: WrittenResponse
     ) -> None:
         self._metrics = metrics
-        self._account = account
-        self._status = response.status
-        # Made here, so that it has nothing to be escaped, and stands where it belongs only.
-        self._parts = response.rest.split(request_id.encode("ascii"))
+        self._record = record
+        self._response = response
+        self._account: AlikeRefusals | None = None  # until somebody follows
+        self._parts: list[bytes] = []
 
-    def again(self, started_s: float, arrived_s: float) -> WrittenResponse:
+    def again(
+        self, accounts: RequestAccounts, path: str, started_s: float, arrived_s: float
+    ) -> WrittenResponse:
         """Refuse a request for the reason that this one was refused for, and count it.
 
         No place becomes free within a turn; who comes later has a later deadline by less than the
         turn takes.
         """
+        status = self._response.status
+        if self._account is None:
+            self._account = accounts.alike(self._record, path, METHOD, status)
+            # Made here, so that it has nothing to be escaped, and stands where it belongs only.
+            self._parts = self._response.rest.split(self._record.request_id.encode("ascii"))
         self._metrics.image_ended(REFUSED_CODE)
         request_id = new_request_id()  # as long as the first one: the length stays
         rest = request_id.encode("ascii").join(self._parts)
         self._account.end(request_id, arrived_s, perf_counter() - started_s)
-        return WrittenResponse(self._status, rest)
+        return WrittenResponse(status, rest)
 
 
 class RefusalGate:
@@ -127,7 +130,7 @@ class RefusalGate:
         if self._lifecycle.limits is None and len(named) == len(headers):
             wishes = _wishes_of(path, scope["query_string"], named)
         if wishes is not None and wishes in self._refused:
-            return self._refused[wishes].again(started_s, arrived_s)
+            return self._refused[wishes].again(self._accounts, path, started_s, arrived_s)
         record = RequestRecord(request_id_of(headers), started_s, arrived_s)
         scope["state"][STATE_KEY] = record
         scope["app"] = self._app
@@ -141,9 +144,7 @@ class RefusalGate:
         except QueueFullError as error:
             response = self._answer(scope, record, error)
             if wishes is not None and choice.canary is None:
-                account = self._accounts.alike(record, path, METHOD, response.status)
-                metrics = choice.live.metrics
-                self._keep(wishes, _Refused(metrics, account, record.request_id, response))
+                self._keep(wishes, _Refused(choice.live.metrics, record, response))
             return response
         except RateLimitedError as error:
             return self._answer(scope, record, error)
