@@ -156,10 +156,10 @@ class GatedProtocol(PatientProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
         self.progressed()
-        if self._held is None:
-            super().on_body(body)
-        else:
+        if self._held is not None:
             self._held.append(body)
+        elif self.cycle is not _ANSWERED:  # else nobody waits for it
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Begin what was held; where a request was answered before, begin to wait for the next."""
@@ -175,9 +175,10 @@ class GatedProtocol(PatientProtocol):
             else:
                 self._begin_whole()
             return
-        super().on_message_complete()
-        # The pieces of a body that came behind the answer have stopped the timer.
-        if self.cycle is _ANSWERED and self.timeout_keep_alive_task is None:
+        if self.cycle is not _ANSWERED:
+            super().on_message_complete()
+        elif self.timeout_keep_alive_task is None:
+            # The pieces of a body that came behind the answer have stopped the timer.
             self._wait_for_next()
 
     def on_message_begin(self) -> None:
