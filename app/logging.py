@@ -10,6 +10,8 @@ import sys
 import time
 from typing import Any, Literal, TextIO
 
+from pydantic_core import to_json
+
 # Attributes of every LogRecord; what a caller adds through ``extra`` is the rest.
 _STANDARD = frozenset(
     vars(logging.LogRecord("", 0, "", 0, "", (), None)) | {"message": 0, "asctime": 0}
@@ -22,11 +24,27 @@ _QUIET = ("uvicorn.access", "PIL", "jax", "tensorflow", "absl", "h5py", "asyncio
 _encode = json.JSONEncoder(ensure_ascii=False, default=str, separators=(",", ":")).encode
 
 
+def _encode_plain(line: dict[str, Any]) -> str:
+    """Write what is strings and numbers, in a third of the time; NaN and infinity as above.
+
+    Raises:
+        ValueError: It has something that it cannot write.
+    """
+    return to_json(line, inf_nan_mode="constants").decode()
+
+
 def log_event(logger: logging.Logger, level: int, message: str, fields: dict[str, Any]) -> None:
     """Log what happens thousands of times a second; ``level`` must be enabled.
 
     As ``logger.log(level, message, extra=fields)``, without looking up the stack who called, and
     without a record where the line is JSON and nobody else listens.
+
+    Args:
+        logger: Whose line it is.
+        level: One of the standard ones.
+        message: Constant text.
+        fields: Strings, numbers and None; what else there is may be written in another way than
+            by ``logger.log``.
     """
     handler = _only_handler(logger)
     if handler is not None and handler.write_json(logger.name, level, message, fields):
@@ -67,7 +85,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         line = {
-            "time": _utc(record.created),
+            "time": _utc(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -78,9 +96,15 @@ class JsonFormatter(logging.Formatter):
         return _encode(line)
 
 
-def _utc(created_s: float) -> str:
-    second, fraction = divmod(created_s, 1)
-    return f"{_utc_second(int(second))}.{int(fraction * 1000):03d}Z"
+@functools.cache
+def _level_name(level: int) -> str:
+    return logging.getLevelName(level).lower()
+
+
+@functools.lru_cache(2)  # a busy server writes several lines in a millisecond
+def _utc(milliseconds: int) -> str:
+    second, fraction = divmod(milliseconds, 1000)
+    return f"{_utc_second(second)}.{fraction:03d}Z"
 
 
 @functools.lru_cache(2)
@@ -144,13 +168,13 @@ class TurnHandler(logging.StreamHandler[TextIO]):
         lock = self.lock
         assert lock is not None, "every handler has one"
         head = {
-            "time": _utc(time.time()),
-            "level": logging.getLevelName(level).lower(),
+            "time": _utc(time.time_ns() // 1_000_000),
+            "level": _level_name(level),
             "logger": name,
             "message": message,
         }
         try:
-            line = _encode(head | fields)
+            line = _encode_plain(head | fields)
         except (TypeError, ValueError):
             return False
         with lock:

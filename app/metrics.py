@@ -13,11 +13,11 @@ from prometheus_client import (
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
 )
 
+from app.tallies import Distribution, DistributionFamily, TallyFamily
 from app.types import EngineInfo, ServableId, ServableState
 
 # From half of what a small image costs on an idle CPU to the default request timeout.
@@ -50,29 +50,34 @@ class Metrics:
         self._define_request_metrics()
         self._define_servable_metrics(batch_sizes)
         self._define_model_metrics()
-        self._waiting: dict[ServableId, int] = {}
+        self._servables: dict[ServableId, ServableMetrics] = {}
         # Asked when they are read: both change several times with every request.
         self.in_flight = 0
         self.in_flight_requests.set_function(lambda: self.in_flight)
-        self.queue_size.set_function(lambda: sum(list(self._waiting.values())))
+        self.queue_size.set_function(
+            lambda: sum(each.waiting for each in list(self._servables.values()))
+        )
         self._estimates: dict[ServableId, Callable[[], float]] = {}
-        self._decode_durations: dict[str, Histogram] = {}
+        self._decode_durations: dict[str, Distribution] = {}
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"keraserve_{name}", text, labels, registry=self.registry)
+
+    def _tally(self, name: str, text: str, *labels: str) -> TallyFamily:
+        return TallyFamily(f"keraserve_{name}", text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"keraserve_{name}", text, labels, registry=self.registry)
 
     def _histogram(
         self, name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
-    ) -> Histogram:
+    ) -> DistributionFamily:
         name = f"keraserve_{name}"
-        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+        return DistributionFamily(name, text, labels, registry=self.registry, buckets=buckets)
 
     def _define_request_metrics(self) -> None:
         labels = ("route", "method", "code")
-        self.requests = self._counter(
+        self.requests = self._tally(
             "requests_total", "Requests answered; code 499: the client left.", *labels
         )
         # Before the durations of all, so that a scrape that is overtaken by requests has never more
@@ -107,9 +112,7 @@ class Metrics:
 
     def _define_servable_metrics(self, batch_sizes: Sequence[int]) -> None:
         servable = ("model", "version")
-        self.images = self._counter(
-            "images_total", "Images by how they ended.", *servable, "outcome"
-        )
+        self.images = self._tally("images_total", "Images by how they ended.", *servable, "outcome")
         self.queue_delay = self._histogram(
             "queue_delay_seconds",
             "From the queue to the device.",
@@ -125,11 +128,11 @@ class Metrics:
             *servable,
             buckets=batch_sizes,
         )
-        self.executions = self._counter("executions_total", "Batches executed.", *servable)
-        self.padded_images = self._counter(
+        self.executions = self._tally("executions_total", "Batches executed.", *servable)
+        self.padded_images = self._tally(
             "padded_images_total", "Rows of filling executed beside images.", *servable
         )
-        self.predictions = self._counter(
+        self.predictions = self._tally(
             "predictions_total", "Answers by their first label.", *servable, "label"
         )
         self.prediction_confidence = self._histogram(
@@ -157,7 +160,8 @@ class Metrics:
 
     def for_servable(self, servable_id: ServableId, classes: Sequence[str]) -> ServableMetrics:
         """Return the metrics of one version, labels already bound."""
-        return ServableMetrics(self, servable_id, classes)
+        metrics = self._servables[servable_id] = ServableMetrics(self, servable_id, classes)
+        return metrics
 
     def set_state(self, servable_id: ServableId, state: ServableState | None) -> None:
         """Show the state a version is in; the other states become 0. None: it is in none any more.
@@ -212,10 +216,6 @@ class Metrics:
         """Count a change of the certificate's files; called in any thread."""
         self.certificate_changes.labels("taken" if is_good else "refused").inc()
 
-    def set_waiting(self, servable_id: ServableId, waiting: int) -> None:
-        """Show how many images wait for one version."""
-        self._waiting[servable_id] = waiting
-
     def image_decoded(self, format_name: str, seconds: float) -> None:
         """Count one image's way from bytes to pixels."""
         child = self._decode_durations.get(format_name)
@@ -228,13 +228,15 @@ class ServableMetrics:
     """Metrics of one version; implements ``app.types.BatchObserver``.
 
     Label children are looked up once, here: doing it per image costs more than the counting.
+
+    Attributes:
+        waiting: Images in the queue.
     """
 
     def __init__(self, metrics: Metrics, servable_id: ServableId, classes: Sequence[str]) -> None:
         """Bind the labels."""
         labels = (servable_id.name, str(servable_id.version))
-        self._metrics = metrics
-        self._id = servable_id
+        self.waiting = 0
         self._queue_delay = metrics.queue_delay.labels(*labels)
         self._execution_duration = metrics.execution_duration.labels(*labels)
         self._batch_size = metrics.batch_size.labels(*labels)
@@ -257,7 +259,7 @@ class ServableMetrics:
 
     def queue_size_changed(self, queue_size: int) -> None:
         """Show the queue's length."""
-        self._metrics.set_waiting(self._id, queue_size)
+        self.waiting = queue_size
 
     def image_ended(self, outcome: str) -> None:
         """Count one image; ``outcome`` is one of ``IMAGE_OUTCOMES``."""

@@ -60,7 +60,7 @@ class InputSpec:
         return (self.height, self.width, self.channels)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each image, and freezing takes the most time
 class DecodedImage:
     """One upload after decoding, ready for the network.
 

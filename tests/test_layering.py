@@ -35,7 +35,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     ),
     frozenset(
         {"app.json_file", "app.watching", "app.charts", "app.text_table", "app.progress_bar"}
-        | {"app.patience", "app.restarts", "app.turns"}
+        | {"app.patience", "app.restarts", "app.tallies", "app.turns"}
     ),
     frozenset({"app.types", "app.errors", "app.readyz"}),
     frozenset({"app"}),  # app/__init__.py: the version number

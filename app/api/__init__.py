@@ -16,7 +16,7 @@
     Whether a request is traced, and what its trace says of it.
 ``admission``, ``gate``
     Whether there is room for a classification; asked in its route, and under overload before that.
-``express``, ``protocol``
+``express``, ``protocol``, ``written``
     The short way of the usual classification, and where a connection takes it.
 ``connections``
     What every connection gets: those ways, TLS, and headers that keep browsers from mischief.

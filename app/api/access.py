@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Depends
 from starlette.requests import Request
+from starlette.types import Scope as HttpScope
 
 from app.access.addresses import subject_of
 from app.access.caller import ANONYMOUS, LOCAL, Caller, Scope
@@ -42,55 +43,61 @@ def require(request: Request, scope: Scope) -> Caller:
         RateLimitedError: Their address or their key has asked for more than each of them may.
         RouteNotServedError: It is for the admin port, and came to the other one.
     """
-    lifecycle = lifecycle_of(request)
+    return permit(lifecycle_of(request), request.scope, scope)
+
+
+def permit(lifecycle: Lifecycle, http: HttpScope, scope: Scope) -> Caller:
+    """Do what ``require`` does, for who has no request yet, but its scope in ASGI, ``http``."""
     if scope is not Scope.INFER:
-        _check_port(lifecycle, request)
+        _check_port(lifecycle, http)
     limits = lifecycle.limits
     if limits is None:
-        return _permitted(_who(lifecycle, request, scope), request, scope)
-    record = record_of(request.scope)
+        if lifecycle.key_ring is None and scope is not Scope.ADMIN:
+            return ANONYMOUS
+        return _permitted(_who(lifecycle, http, scope), http, scope)
+    record = record_of(http)
     visit = record.visit
     if visit is None:
         visit = record.visit = Visit(limits)
     if visit.needs_address:  # before a key is looked at: guessing them is limited, too
-        visit.enter_address(_subject(lifecycle, request))
+        visit.enter_address(_subject(lifecycle, http))
     if visit.caller is None:
-        visit.caller = _who(lifecycle, request, scope)
-    caller = _permitted(visit.caller, request, scope)
+        visit.caller = _who(lifecycle, http, scope)
+    caller = _permitted(visit.caller, http, scope)
     if lifecycle.key_ring is not None:
         visit.enter_key(caller.name)
     return caller
 
 
-def _subject(lifecycle: Lifecycle, request: Request) -> str:
-    client = request.scope.get("client")
+def _subject(lifecycle: Lifecycle, http: HttpScope) -> str:
+    client = http.get("client")
     peer = client[0] if client else ""
-    return subject_of(lifecycle.proxies.client_of(peer, request.scope["headers"]))
+    return subject_of(lifecycle.proxies.client_of(peer, http["headers"]))
 
 
-def _check_port(lifecycle: Lifecycle, request: Request) -> None:
+def _check_port(lifecycle: Lifecycle, http: HttpScope) -> None:
     if lifecycle.admin_port is None:
         return
     # The port of the connection itself: nothing that a client writes changes it.
-    server = request.scope.get("server")
+    server = http.get("server")
     if server is None or server[1] != lifecycle.admin_port:
-        path = request.scope["path"]
+        path = http["path"]
         raise RouteNotServedError(
             f"There is no {path} at this port; the admin port has it (KERASERVE_ADMIN_PORT)."
         )
 
 
-def _who(lifecycle: Lifecycle, request: Request, scope: Scope) -> Caller:
+def _who(lifecycle: Lifecycle, http: HttpScope, scope: Scope) -> Caller:
     ring = lifecycle.key_ring
     if ring is not None:
-        return _caller(ring, request, scope)
-    return _local(request) if scope is Scope.ADMIN else ANONYMOUS
+        return _caller(ring, http, scope)
+    return _local(http) if scope is Scope.ADMIN else ANONYMOUS
 
 
-def _permitted(caller: Caller, request: Request, scope: Scope) -> Caller:
+def _permitted(caller: Caller, http: HttpScope, scope: Scope) -> Caller:
     if caller is ANONYMOUS:  # may all that it is asked for; the log need not say so
         return caller
-    record_of(request.scope).by = caller.name
+    record_of(http).by = caller.name
     if not caller.may(scope):
         scopes = ", ".join(sorted(caller.scopes))
         raise ForbiddenError(
@@ -112,8 +119,8 @@ def guard(scope: Scope) -> Any:
     return Depends(check)
 
 
-def _caller(ring: KeyRing, request: Request, scope: Scope) -> Caller:
-    values = [value for name, value in request.scope["headers"] if name == b"authorization"]
+def _caller(ring: KeyRing, http: HttpScope, scope: Scope) -> Caller:
+    values = [value for name, value in http["headers"] if name == b"authorization"]
     if not values:
         raise _unauthenticated("The request carries no API key", scope)
     match = _BEARER.fullmatch(values[0]) if len(values) == 1 else None
@@ -132,8 +139,8 @@ def _unauthenticated(fault: str, scope: Scope) -> UnauthenticatedError:
     )
 
 
-def _local(request: Request) -> Caller:
-    fault = why_not_local(request.scope)
+def _local(http: HttpScope) -> Caller:
+    fault = why_not_local(http)
     if fault is not None:
         raise ForbiddenError(
             f"Without API keys, this takes the scope {Scope.ADMIN}, which only requests from the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from app.api.query import ClassifyQuery, classify_query
 from app.api.record import RequestRecord
@@ -30,15 +31,15 @@ def admit(
     Raises:
         ServingError: As ``choose`` and ``refuse_early`` do.
     """
-    choice, options = choose(lifecycle, record, request, query)
-    refuse_early(lifecycle, choice, options, request, is_one=is_one)
+    choice, options = choose(lifecycle, record, request.scope, query)
+    refuse_early(lifecycle, choice, options, request.scope, is_one=is_one)
     return choice, options
 
 
 def choose(
     lifecycle: Lifecycle,
     record: RequestRecord,
-    request: Request,
+    scope: Scope,
     query: ClassifyQuery | None = None,
 ) -> tuple[Choice, ClassifyOptions]:
     """Return who answers and how; only the head of the request is looked at, nothing is counted.
@@ -46,7 +47,7 @@ def choose(
     Args:
         lifecycle: Of the service.
         record: Of the request; the version is noted in it.
-        request: Nothing of its body is read.
+        scope: Of the request, in ASGI.
         query: What is asked, where it does not stand in the query string alone.
 
     Raises:
@@ -58,9 +59,12 @@ def choose(
     """
     if lifecycle.is_draining:
         raise BatcherStoppedError("The service is stopping and takes no new images.")
-    query = query or classify_query(request.scope["query_string"])
-    timeout_s = _timeout_s(query, lifecycle.request_policy)
-    key = _sticky_key(request, lifecycle.request_policy) or record.request_id
+    query = query or classify_query(scope["query_string"])
+    policy = lifecycle.request_policy
+    timeout_s = policy.request_timeout_s
+    if query.timeout_ms is not None:
+        timeout_s = _timeout_s(query.timeout_ms, policy)
+    key = _sticky_key(scope, policy) or record.request_id
     choice = lifecycle.director.choose(query.model, query.version, query.label, key)
     live = choice.live
     record.servable = live.id
@@ -81,7 +85,7 @@ def refuse_early(
     lifecycle: Lifecycle,
     choice: Choice,
     options: ClassifyOptions,
-    request: Request,
+    scope: Scope,
     *,
     is_one: bool,
     ahead: int = 0,
@@ -94,24 +98,22 @@ def refuse_early(
         QueueFullError: There is no room.
     """
     lifecycle.director.refuse_early(
-        choice, options, announced_bytes(request), is_one=is_one, ahead=ahead
+        choice, options, announced_bytes(scope), is_one=is_one, ahead=ahead
     )
 
 
-def _sticky_key(request: Request, policy: RequestPolicy) -> str | None:
-    for name, value in request.scope["headers"]:
+def _sticky_key(scope: Scope, policy: RequestPolicy) -> str | None:
+    for name, value in scope["headers"]:
         if name == policy.sticky_header:
             return str(value, "latin-1")
     return None
 
 
-def _timeout_s(query: ClassifyQuery, policy: RequestPolicy) -> float:
-    if query.timeout_ms is None:
-        return policy.request_timeout_s
+def _timeout_s(timeout_ms: float, policy: RequestPolicy) -> float:
     limit_ms = round(policy.request_timeout_s * 1000, 3)
-    if query.timeout_ms > limit_ms:
+    if timeout_ms > limit_ms:
         raise InvalidRequestError(
-            f"timeout_ms is {query.timeout_ms:g}; the limit is {limit_ms:g} "
+            f"timeout_ms is {timeout_ms:g}; the limit is {limit_ms:g} "
             "(KERASERVE_REQUEST_TIMEOUT_MS)."
         )
-    return query.timeout_ms / 1000
+    return timeout_ms / 1000

@@ -29,5 +29,6 @@ def timing_entry(timing: StageTiming, total_s: float) -> TimingEntry:
 
 
 def in_ms(seconds: float) -> float:
-    """Return milliseconds, to the microsecond."""
-    return round(seconds * 1000, 3)
+    """Return milliseconds, to the microsecond; ``seconds`` are 0 or more."""
+    # As round(…, 3), in a quarter of its time: it is asked five times for each image.
+    return int(seconds * 1e6 + 0.5) / 1000

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
 from app.access.caller import Scope as AccessScope
-from app.api.access import require
+from app.api.access import permit
 from app.api.accounts import RequestAccounts
 from app.api.admission import PATH, choose
 from app.api.answer import answer_response
@@ -78,13 +77,10 @@ class ExpressLane:
 
     def is_open_to(self, headers: list[tuple[bytes, bytes]]) -> bool:
         """Whether a body should be waited for, to be begun here; by the head of its request."""
-        length = 0
-        for name, value in headers:
-            if name == b"content-length":
-                length = int(value)
-            elif name in (b"transfer-encoding", b"origin", b"expect"):
-                return False
-        return self._is_open and 0 < length <= QUICK_UPLOAD_BYTES
+        named = dict(headers)
+        if b"transfer-encoding" in named or b"origin" in named or b"expect" in named:
+            return False
+        return self._is_open and 0 < int(named.get(b"content-length", 0)) <= QUICK_UPLOAD_BYTES
 
     def note_arrival(self, scope: Scope, clock: Clock) -> bool:
         """Put a record into the scope of a request that ``is_open_to`` takes: its time runs.
@@ -101,7 +97,7 @@ class ExpressLane:
             return True
         scope["app"] = self._app
         try:
-            require(Request(scope), AccessScope.INFER)
+            permit(self._lifecycle, scope, AccessScope.INFER)
         except Exception:  # the other way meets it again, and answers it as it should
             return False
         return True
@@ -119,15 +115,14 @@ class ExpressLane:
         if self._sampler is not None:
             decide_trace(self._sampler, scope, record)
         scope["app"] = self._app
-        request = Request(scope)
         try:
             if record.visit is None:  # else asked when the head came
-                require(request, AccessScope.INFER)
-            choice, options = choose(self._lifecycle, record, request)
+                permit(self._lifecycle, scope, AccessScope.INFER)
+            choice, options = choose(self._lifecycle, record, scope)
             upload = plain_image(scope, body, self._lifecycle.request_policy)
             if upload is None:
                 return None
-            express = ExpressRequest(scope, choice, self._lifecycle, self._accounts, write)
+            express = ExpressRequest(scope, record, choice, self._lifecycle, self._accounts, write)
             image = self._lifecycle.director.begin(choice, upload, options, express.end)
         except Exception:  # the other way meets it again, and answers it as it should
             return None
@@ -154,13 +149,14 @@ class ExpressRequest:
     """
 
     __slots__ = (
-        "_accounts", "_choice", "_image", "_lifecycle", "_scope", "_write", "disconnected",
-        "keep_alive", "response_complete",
+        "_accounts", "_choice", "_image", "_lifecycle", "_record", "_scope", "_write",
+        "disconnected", "keep_alive", "response_complete",
     )  # fmt: skip
 
     def __init__(
         self,
         scope: Scope,
+        record: RequestRecord,
         choice: Choice,
         lifecycle: Lifecycle,
         accounts: RequestAccounts,
@@ -171,6 +167,7 @@ class ExpressRequest:
         self.keep_alive = True
         self.disconnected = False
         self._scope = scope
+        self._record = record
         self._choice = choice
         self._lifecycle = lifecycle
         self._accounts = accounts
@@ -215,14 +212,14 @@ class ExpressRequest:
     def _give_up(self) -> bool:
         if self.response_complete or self._image is None:
             return False
-        record_of(self._scope).note_progress(self._image.progress)
+        self._record.note_progress(self._image.progress)
         self._image.cancel()
         return True
 
     def _response(self, outcome: Classification | Exception) -> Response:
         try:
             if isinstance(outcome, Classification):
-                return answer_response(record_of(self._scope), self._choice.live.id, outcome)
+                return answer_response(self._record, self._choice.live.id, outcome)
             if isinstance(outcome, ServingError):
                 return serving_error_response(self._scope, outcome)
             return internal_error_response(self._scope, outcome)
@@ -230,7 +227,7 @@ class ExpressRequest:
             return internal_error_response(self._scope, error)
 
     def _finish(self, response: Response) -> None:
-        response.raw_headers += record_of(self._scope).headers()
+        response.raw_headers += self._record.headers()
         self.response_complete = True
         try:
             self._write(self, response)  # first: who waits for it need not wait for the rest
@@ -239,4 +236,4 @@ class ExpressRequest:
 
     def _close(self, status: int) -> None:
         self._choice.__exit__()
-        self._accounts.end(record_of(self._scope), PATH, METHOD, status)
+        self._accounts.end(self._record, PATH, METHOD, status)

@@ -6,23 +6,22 @@ import asyncio
 from time import perf_counter
 from typing import TypeAlias
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
 from app.access.caller import Scope as AccessScope
-from app.api.access import require
-from app.api.accounts import RequestAccounts
+from app.api.access import permit
+from app.api.accounts import AlikeRefusals, RequestAccounts
 from app.api.admission import BATCH_PATH, PATH, choose, refuse_early
 from app.api.middleware import announces_much
 from app.api.pacer import Pacer
 from app.api.problems import error_response
-from app.api.record import STATE_KEY, RequestRecord, request_id_of
+from app.api.record import STATE_KEY, RequestRecord, new_request_id, request_id_of
 from app.api.refusal_log import REFUSED_CODE
+from app.api.written import WrittenResponse, write_response
 from app.errors import QueueFullError, RateLimitedError, ServingError
-from app.inference.live import LiveServable
 from app.inference.service import QUICK_UPLOAD_BYTES
 from app.lifecycle import Lifecycle
+from app.metrics import ServableMetrics
 from app.types import Clock, ServableId
 
 METHOD = "POST"
@@ -41,30 +40,35 @@ _Wishes: TypeAlias = tuple[str, bytes, bytes | None]
 class _Refused:
     """One request that was refused, as a pattern for those that wish the same in the same turn."""
 
-    __slots__ = ("_body", "_headers", "_status", "by", "live")
+    __slots__ = ("_account", "_metrics", "_parts", "_record", "_response")
 
-    def __init__(self, live: LiveServable, record: RequestRecord, response: Response) -> None:
-        self.live = live
-        self.by = record.by
-        self._status = response.status_code
-        self._headers = [header for header in response.raw_headers if header[0] != b"x-request-id"]
-        # Made here, so that it has nothing to be escaped, and stands where it belongs only.
-        self._body = bytes(response.body).split(record.request_id.encode("ascii"))
+    def __init__(
+        self, metrics: ServableMetrics, record: RequestRecord, response: WrittenResponse
+    ) -> None:
+        self._metrics = metrics
+        self._record = record
+        self._response = response
+        self._account: AlikeRefusals | None = None  # until somebody follows
+        self._parts: list[bytes] = []
 
-    def response_to(self, request_id: str) -> Response:
-        id_bytes = request_id.encode("ascii")  # as long as the first one: the length stays
-        response = _Ready()
-        response.status_code = self._status
-        response.body = id_bytes.join(self._body)
-        response.raw_headers = [*self._headers, (b"x-request-id", id_bytes)]
-        return response
+    def again(
+        self, accounts: RequestAccounts, path: str, started_s: float, arrived_s: float
+    ) -> WrittenResponse:
+        """Refuse a request for the reason that this one was refused for, and count it.
 
-
-class _Ready(Response):
-    """A response whose parts are given to it."""
-
-    def __init__(self) -> None:
-        """Be filled by whoever makes it."""
+        No place becomes free within a turn; who comes later has a later deadline by less than the
+        turn takes.
+        """
+        status = self._response.status
+        if self._account is None:
+            self._account = accounts.alike(self._record, path, METHOD, status)
+            # Made here, so that it has nothing to be escaped, and stands where it belongs only.
+            self._parts = self._response.rest.split(self._record.request_id.encode("ascii"))
+        self._metrics.image_ended(REFUSED_CODE)
+        request_id = new_request_id()  # as long as the first one: the length stays
+        rest = request_id.encode("ascii").join(self._parts)
+        self._account.end(request_id, arrived_s, perf_counter() - started_s)
+        return WrittenResponse(status, rest)
 
 
 class RefusalGate:
@@ -103,7 +107,7 @@ class RefusalGate:
         """Whether somebody was refused within ``WATCH_S``; ``now_s`` is the event loop's time."""
         return now_s - self._accounts.refused_s < WATCH_S
 
-    def refusal(self, scope: Scope, clock: Clock) -> Response | None:
+    def refusal(self, scope: Scope, clock: Clock) -> WrittenResponse | None:
         """Return the whole answer to a request that is refused, and count it; else None.
 
         Args:
@@ -112,29 +116,35 @@ class RefusalGate:
         """
         path = scope["path"]
         is_one = _IS_ONE.get(path)
-        headers = scope["headers"]
-        if is_one is None or scope["method"] != METHOD or not _is_plain(headers):
+        if is_one is None or scope["method"] != METHOD:
             return None
-        record = RequestRecord(request_id_of(headers), perf_counter(), clock())
+        headers = scope["headers"]
+        named = dict(headers)
+        # Browsers name the origin of a page; what its answer needs beside, the layer for it adds.
+        if b"origin" in named or announces_much(named):
+            return None
+        started_s, arrived_s = perf_counter(), clock()
         wishes = None
-        if self._lifecycle.limits is None:  # else each is counted for its own caller
-            wishes = _wishes_of(path, scope["query_string"], headers)
+        # Where there are limits, each is counted for its own caller; what a name that comes twice
+        # means is for others to say.
+        if self._lifecycle.limits is None and len(named) == len(headers):
+            wishes = _wishes_of(path, scope["query_string"], named)
         if wishes is not None and wishes in self._refused:
-            return self._answer_as(self._refused[wishes], record, path)
+            return self._refused[wishes].again(self._accounts, path, started_s, arrived_s)
+        record = RequestRecord(request_id_of(headers), started_s, arrived_s)
         scope["state"][STATE_KEY] = record
         scope["app"] = self._app
-        request = Request(scope)
         try:
-            require(request, AccessScope.INFER)
-            choice, options = choose(self._lifecycle, record, request)
+            permit(self._lifecycle, scope, AccessScope.INFER)
+            choice, options = choose(self._lifecycle, record, scope)
             if choice.canary is None:
                 ahead = self._passed.get(choice.live.id, 0)
-                refuse_early(self._lifecycle, choice, options, request, is_one=is_one, ahead=ahead)
+                refuse_early(self._lifecycle, choice, options, scope, is_one=is_one, ahead=ahead)
                 self._note_passed(choice.live.id)
         except QueueFullError as error:
             response = self._answer(scope, record, error)
             if wishes is not None and choice.canary is None:
-                self._keep(wishes, _Refused(choice.live, record, response))
+                self._keep(wishes, _Refused(choice.live.metrics, record, response))
             return response
         except RateLimitedError as error:
             return self._answer(scope, record, error)
@@ -147,7 +157,7 @@ class RefusalGate:
 
         Also told of those whom the gate did not look at; at worst one too many passes then.
         """
-        if self._passed.get(version):
+        if self._passed and self._passed.get(version):
             self._passed[version] -= 1
 
     def _note_passed(self, version: ServableId) -> None:
@@ -173,43 +183,18 @@ class RefusalGate:
         else:
             self._passed.clear()
 
-    def _answer_as(self, refused: _Refused, record: RequestRecord, path: str) -> Response:
-        """Refuse a request for the reason that another one was refused for in this turn.
-
-        No place becomes free within a turn; who comes later has a later deadline by less than the
-        turn takes.
-        """
-        self._accounts.begin()
-        record.servable = refused.live.id
-        record.by = refused.by
-        record.error_code = REFUSED_CODE
-        refused.live.metrics.image_ended("queue_full")
-        response = refused.response_to(record.request_id)
-        self._accounts.end(record, path, METHOD, response.status_code)
-        return response
-
-    def _answer(self, scope: Scope, record: RequestRecord, error: ServingError) -> Response:
+    def _answer(self, scope: Scope, record: RequestRecord, error: ServingError) -> WrittenResponse:
         self._accounts.begin()
         response = error_response(scope, error)
         response.raw_headers += record.headers()
         self._accounts.end(record, scope["path"], METHOD, response.status_code)
-        return response
+        return write_response(response)
 
 
-def _is_plain(headers: list[tuple[bytes, bytes]]) -> bool:
-    # Browsers name the origin of a page; what its answer needs beside, the layer for it adds.
-    return not announces_much(headers) and not any(name == b"origin" for name, _ in headers)
-
-
-def _wishes_of(path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> _Wishes | None:
+def _wishes_of(path: str, query: bytes, headers: dict[bytes, bytes]) -> _Wishes | None:
     """Return all that a refusal hangs on; None where it hangs on more."""
-    key: bytes | None = None
-    for name, value in headers:
-        if name == b"authorization":
-            key = value if key is None else b""
-        elif name == b"content-length":
-            if int(value) > QUICK_UPLOAD_BYTES:
-                return None  # its decoding may have to wait
-        elif name == b"x-request-id":
-            return None  # stands in the answer, escaped
-    return None if key == b"" else (path, query, key)
+    if b"x-request-id" in headers:
+        return None  # stands in the answer, escaped
+    if int(headers.get(b"content-length", 0)) > QUICK_UPLOAD_BYTES:
+        return None  # its decoding may have to wait
+    return path, query, headers.get(b"authorization")

@@ -47,7 +47,9 @@ class BoundedHeadProtocol(PipeliningProtocol):
         self._seen_bytes += len(data)
         super().data_received(data)
         barren_bytes = self._seen_bytes - self._progressed_at_bytes
-        is_too_long = barren_bytes > MOST_HEAD_BYTES or self._has_too_many_headers()
+        # Trailers of a body in chunks are added to the headers.
+        has_too_many = self.headers is not None and len(self.headers) > MOST_HEADERS
+        is_too_long = barren_bytes > MOST_HEAD_BYTES or has_too_many
         if is_too_long and not self.transport.is_closing():
             self._is_too_long = True
             self.logger.warning(_TOO_LONG)
@@ -65,7 +67,8 @@ class BoundedHeadProtocol(PipeliningProtocol):
         """
         # Counted one by one only where what it came in, with a body perhaps, is so long.
         may_be_long = self._seen_bytes - self._head_from_bytes > MOST_HEAD_BYTES
-        if self._has_too_many_headers() or (may_be_long and self._head_bytes() > MOST_HEAD_BYTES):
+        has_too_many = len(self.headers) > MOST_HEADERS
+        if has_too_many or (may_be_long and self._head_bytes() > MOST_HEAD_BYTES):
             self._is_too_long = True
             raise ValueError(_TOO_LONG)
 
@@ -96,7 +99,3 @@ class BoundedHeadProtocol(PipeliningProtocol):
         return len(self.url) + sum(
             len(name) + len(value) + _HEADER_FRAME_BYTES for name, value in self.headers
         )
-
-    def _has_too_many_headers(self) -> bool:
-        # Trailers of a body in chunks are added to them.
-        return self.headers is not None and len(self.headers) > MOST_HEADERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect
@@ -158,7 +158,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), *self._record.headers()]
-            if self._has_unread and announces_much(self._scope["headers"]):
+            if self._has_unread and announces_much(dict(self._scope["headers"])):
                 self._lingers = True
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
@@ -194,11 +194,7 @@ class _Exchange:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def announces_much(headers: list[tuple[bytes, bytes]]) -> bool:
+def announces_much(headers: Mapping[bytes, bytes]) -> bool:
     """Whether the connection cannot be kept if the body is refused: it is long, or not said."""
-    for name, value in headers:
-        if name == b"content-length":
-            return int(value) > _DROPPED_BYTES
-        if name == b"transfer-encoding":
-            return True
-    return False
+    length = headers.get(b"content-length")
+    return b"transfer-encoding" in headers if length is None else int(length) > _DROPPED_BYTES

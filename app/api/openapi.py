@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from app.access.caller import Scope
 from app.api.admin_schemas import CanaryRequest, LabelRequest
@@ -25,7 +26,7 @@ _SCHEMA_REF = "#/components/schemas/{model}"
 _PATH_PARAMETERS = {"name": "Name of the model.", "label": "Name of versions, e.g. `stable`."}
 
 # Schemas of bodies that their routes read themselves: FastAPI does not see them.
-_OWN_SCHEMAS: tuple[type[BaseModel], ...] = (Problem, LabelRequest, CanaryRequest, ShadowPlan)
+_OWN_SCHEMAS: tuple[type[Any], ...] = (Problem, LabelRequest, CanaryRequest, ShadowPlan)
 
 TAGS = [
     {"name": "classify", "description": "Upload images, get ranked labels."},
@@ -139,13 +140,14 @@ def _describe(kinds: list[ProblemKind]) -> dict[str, Any]:
 
 
 def _example(kind: ProblemKind) -> dict[str, Any]:
-    return Problem(
+    example = Problem(
         title=title_of(kind.status),
         status=kind.status,
         code=kind.code,
         detail=kind.example,
         request_id=_EXAMPLE_REQUEST_ID,
-    ).model_dump()
+    )
+    return asdict(example)
 
 
 def path_parameters(*names: str) -> list[dict[str, Any]]:
@@ -209,7 +211,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
         document["components"]["securitySchemes"] = _SECURITY_SCHEMES
         schemas = document["components"]["schemas"]
         for schema in _OWN_SCHEMAS:
-            schemas[schema.__name__] = schema.model_json_schema(ref_template=_SCHEMA_REF)
+            schemas[schema.__name__] = TypeAdapter(schema).json_schema(ref_template=_SCHEMA_REF)
         _leave_out_foreign_errors(document["paths"], schemas)
         app.openapi_schema = document
     return app.openapi_schema

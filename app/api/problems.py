@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -13,6 +14,8 @@ from app.errors import QueueFullError, RateLimitedError, ServingError, Unauthent
 from app.schemas.answers import Problem
 
 MEDIA_TYPE = "application/problem+json"
+_MEDIA_TYPE = MEDIA_TYPE.encode("ascii")
+_WRITE_PROBLEM = TypeAdapter(Problem).serializer.to_json
 
 CLIENT_CLOSED_REQUEST = 499
 """In the log and the metrics only: the client left, nobody read an answer."""
@@ -170,10 +173,31 @@ def problem_response(
         detail=detail,
         request_id=record.request_id,
     )
-    headers = dict(headers or {})
+    headers = headers or {}
     if kind.retry_after_s is not None:
-        headers.setdefault("Retry-After", str(kind.retry_after_s))
-    return Response(document.model_dump_json(), kind.status, headers, MEDIA_TYPE)
+        headers = {"Retry-After": str(kind.retry_after_s), **headers}
+    return _ProblemResponse(_WRITE_PROBLEM(document), kind.status, headers)
+
+
+class _ProblemResponse(Response):
+    """A document that is written already.
+
+    As ``AnswerResponse``: under overload it is most of what is answered.
+    """
+
+    def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+        """Take what is to be sent."""
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = [
+            *[
+                (name.lower().encode("latin-1"), text.encode("latin-1"))
+                for name, text in headers.items()
+            ],
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", _MEDIA_TYPE),
+        ]
 
 
 def error_response(scope: Scope, error: ServingError) -> Response:

@@ -13,6 +13,7 @@ from app.api.admission import PATH
 from app.api.express import ExpressLane, ExpressRequest
 from app.api.gate import METHOD, RefusalGate
 from app.api.slow_clients import PatientProtocol
+from app.api.written import WrittenResponse, write_response
 from app.patience import PatiencePolicy
 
 _METHOD = METHOD.encode("ascii")
@@ -155,10 +156,10 @@ class GatedProtocol(PatientProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
         self.progressed()
-        if self._held is None:
-            super().on_body(body)
-        else:
+        if self._held is not None:
             self._held.append(body)
+        elif self.cycle is not _ANSWERED:  # else nobody waits for it
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Begin what was held; where a request was answered before, begin to wait for the next."""
@@ -174,14 +175,16 @@ class GatedProtocol(PatientProtocol):
             else:
                 self._begin_whole()
             return
-        super().on_message_complete()
-        # The pieces of a body that came behind the answer have stopped the timer.
-        if self.cycle is _ANSWERED and self.timeout_keep_alive_task is None:
+        if self.cycle is not _ANSWERED:
+            super().on_message_complete()
+        elif self.timeout_keep_alive_task is None:
+            # The pieces of a body that came behind the answer have stopped the timer.
             self._wait_for_next()
 
     def on_message_begin(self) -> None:
         """Begin what was put off, as another request comes behind it."""
-        self._begin_whole()
+        if self._is_whole:
+            self._begin_whole()
         super().on_message_begin()
 
     def _begin_whole(self) -> None:
@@ -196,8 +199,9 @@ class GatedProtocol(PatientProtocol):
             return
         self._end_hold()
         self._express = request
-        self.cycle = cast(Any, request)
-        self.tasks.add(cast(Any, request))
+        stand_in: Any = request  # for what the server has of other requests
+        self.cycle = stand_in
+        self.tasks.add(stand_in)
 
     def _is_simple(self) -> bool:
         """Whether an answer may be written without uvicorn, and the connection stays."""
@@ -246,21 +250,19 @@ class GatedProtocol(PatientProtocol):
             return
         if not request.keep_alive:
             response.raw_headers.append((b"connection", b"close"))
-        self._write(response, is_last=not request.keep_alive)
+        self._write(write_response(response), is_last=not request.keep_alive)
 
     def _forget(self, request: ExpressRequest) -> None:
         """Keep nothing of a request that ends: connections may idle, and it knows this one."""
         self._express = None
-        self.tasks.discard(cast(Any, request))
-        if self.cycle is cast(Any, request):
+        stand_in: Any = request
+        self.tasks.discard(stand_in)
+        if self.cycle is stand_in:
             self.cycle = _ANSWERED
 
-    def _write(self, response: Response, *, is_last: bool = False) -> None:
+    def _write(self, response: WrittenResponse, *, is_last: bool = False) -> None:
         standing = self._standing.text(self.server_state.default_headers)
-        content = [STATUS_LINE[response.status_code], standing]
-        for name, value in response.raw_headers:
-            content += (name, b": ", value, b"\r\n")
-        content += (b"\r\n", bytes(response.body))
+        content = (STATUS_LINE[response.status], standing, response.rest)
         self.transport.write(b"".join(content))
         if is_last:
             self.transport.close()  # before others behind it are begun, whose answers would be lost

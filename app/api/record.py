@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import time
@@ -22,7 +23,6 @@ STATE_KEY = "record"
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
-_ID_PAIRS = 13  # 26 characters of 5 bits: 48 bits of milliseconds and 80 random ones
 _VISIBLE_ASCII = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -105,13 +105,25 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
             if _VISIBLE_ASCII.fullmatch(value):
                 return value.decode("ascii")
             break
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """Make an id: a ULID of now."""
     return make_request_id(time.time_ns() // 1_000_000, random.getrandbits(80))
 
 
 def make_request_id(milliseconds: int, randomness: int) -> str:
     """Write a ULID: 48 bits of Unix time and 80 random bits in Crockford's base 32."""
-    number = milliseconds << 80 | randomness
-    # Two characters per step: 13 look-ups instead of 26.
-    return "".join(
-        [_PAIRS[number >> shift & 0x3FF] for shift in range(_ID_PAIRS * 10 - 10, -1, -10)]
+    # Two characters of 5 bits per step, each of which is written out: a loop takes twice as long.
+    pairs, rest = _PAIRS, randomness
+    return (
+        f"{_write_moment(milliseconds)}{pairs[rest >> 70]}{pairs[rest >> 60 & 0x3FF]}"
+        f"{pairs[rest >> 50 & 0x3FF]}{pairs[rest >> 40 & 0x3FF]}{pairs[rest >> 30 & 0x3FF]}"
+        f"{pairs[rest >> 20 & 0x3FF]}{pairs[rest >> 10 & 0x3FF]}{pairs[rest & 0x3FF]}"
     )
+
+
+@functools.lru_cache(2)  # a busy server makes several in a millisecond
+def _write_moment(milliseconds: int) -> str:
+    return "".join([_PAIRS[milliseconds >> shift & 0x3FF] for shift in (40, 30, 20, 10, 0)])

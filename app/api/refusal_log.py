@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TypeAlias
 
 from app.api.record import RequestRecord
 from app.batching.timer import CallLater, TimerHandle
@@ -20,6 +21,10 @@ PERIOD_S = 1.0
 """Seconds that one line is about."""
 
 
+Alike: TypeAlias = tuple[str, str, str]
+"""Route, code, and version or key: what the refusals of one line have in common."""
+
+
 class RefusalLog:
     """Counts the refusals that follow another one within a second, and logs their number.
 
@@ -34,7 +39,7 @@ class RefusalLog:
     def __init__(self, call_later: CallLater | None = None) -> None:
         """Start without any; ``call_later`` is the running event loop's by default."""
         self._call_later = call_later
-        self._counts: dict[tuple[str, str, str], int] = {}
+        self._counts: dict[Alike, int] = {}
         self._timer: TimerHandle | None = None
 
     def takes(self, record: RequestRecord, route: str) -> bool:
@@ -43,14 +48,15 @@ class RefusalLog:
         Returns:
             Whether it was counted; it needs no line of its own then.
         """
-        code = record.error_code
-        if code not in REFUSAL_CODES:
-            return False
+        alike = alike_of(record, route)
+        return alike is not None and self.takes_alike(alike)
+
+    def takes_alike(self, alike: Alike) -> bool:
+        """Do what ``takes`` does for a request of which ``alike_of`` is known."""
         if self._timer is None:
             self._begin_period()
             return False
-        key = (route, code, _whose(record))
-        self._counts[key] = self._counts.get(key, 0) + 1
+        self._counts[alike] = self._counts.get(alike, 0) + 1
         return True
 
     def flush(self) -> None:
@@ -80,8 +86,11 @@ class RefusalLog:
             self._begin_period()
 
 
-def _whose(record: RequestRecord) -> str:
-    """Name what the refusals of one line have in common, beside route and code."""
-    if record.error_code == LIMITED_CODE:
-        return record.by or "an address"  # addresses are no closed set, and people's
-    return str(record.servable)
+def alike_of(record: RequestRecord, route: str) -> Alike | None:
+    """Return which line a request is counted in; None where it was not refused."""
+    code = record.error_code
+    if code not in REFUSAL_CODES:
+        return None
+    if code == LIMITED_CODE:
+        return route, code, record.by or "an address"  # addresses are no closed set, and people's
+    return route, code, str(record.servable)

@@ -111,9 +111,9 @@ async def read_images(
     return await _within(deadline_s, _read_several(request.receive, head, limits, share))
 
 
-def announced_bytes(request: Request) -> int:
+def announced_bytes(scope: Scope) -> int:
     """Return how long the body will be; 0 where it is not said."""
-    for name, value in request.scope["headers"]:
+    for name, value in scope["headers"]:
         if name == b"content-length":
             return int(value)  # digits: the server has read it before
     return 0

@@ -339,16 +339,17 @@ class DynamicBatcher:
         """Return why ``count`` images are refused, and when they are expected to be answered."""
         if not count:  # all images of a request were unreadable: they are told that
             return None, None
-        limit = self.policy.max_queue_size
-        if self.queue_size + count > limit:
-            self._dispatcher.is_refusing = True
+        dispatcher = self._dispatcher
+        limit, waiting = dispatcher.policy.max_queue_size, len(dispatcher.queue)
+        if waiting + count > limit:
+            dispatcher.is_refusing = True
             refusal = QueueFullError(
-                f"{self.queue_size:,} images wait for {self._name} and {count:,} more came; "
+                f"{waiting:,} images wait for {self._name} and {count:,} more came; "
                 f"the limit is {limit:,} (KERASERVE_MAX_QUEUE_SIZE).",
                 retry_after_s=self.retry_after_s(),
             )
             return refusal, None
-        if not self._dispatcher.execution_time.is_known:
+        if not dispatcher.execution_time.is_known:
             return None, None
         if deadline_s is not None and self._is_far(deadline_s, count):
             return None, None
@@ -356,14 +357,14 @@ class DynamicBatcher:
         # Somebody is always accepted: what is expected is learned from those who are. One who is
         # late already is told so with his turn: his deadline has passed, the queue is not full.
         within_s = math.inf if deadline_s is None else deadline_s - self._clock()
-        factor = self._dispatcher.delivery.caution.factor
-        if self._dispatcher.is_device_free or expected_s * factor <= within_s or within_s <= 0:
+        factor = dispatcher.delivery.caution.factor
+        if dispatcher.is_device_free or expected_s * factor <= within_s or within_s <= 0:
             return None, expected_s
-        idle = (0.0,) * max(1, self._dispatcher.devices)
-        own_s = executed_in_s(self.policy, self._dispatcher.execution_time, count, idle)
-        self._dispatcher.is_refusing = True
+        idle = (0.0,) * max(1, dispatcher.devices)
+        own_s = executed_in_s(dispatcher.policy, dispatcher.execution_time, count, idle)
+        dispatcher.is_refusing = True
         refusal = TooLateError(
-            f"{self.queue_size:,} images wait for {self._name}: the answer may take "
+            f"{waiting:,} images wait for {self._name}: the answer may take "
             f"{expected_s * factor:.3f} s, the deadline is in {within_s:.3f} s "
             "(timeout_ms, KERASERVE_REQUEST_TIMEOUT_MS).",
             retry_after_s=retry_in_s(expected_s, own_s, within_s / factor),
@@ -377,10 +378,11 @@ class DynamicBatcher:
         hold and a wait for company, and the least trust in all of it: 1 µs, where looking closely
         takes ten.
         """
-        longest_s = self._dispatcher.execution_time.expected_s(self.policy.max_batch_size)
-        batches = (self.queue_size + count) // self.policy.max_batch_size + 1 + LANE_DEPTH
-        worst_s = batches * longest_s + self.policy.batch_timeout_s
-        worst_s += self._dispatcher.delivery.delay_s
+        dispatcher = self._dispatcher
+        policy = dispatcher.policy
+        longest_s = dispatcher.execution_time.expected_s(policy.max_batch_size)
+        batches = (len(dispatcher.queue) + count) // policy.max_batch_size + 1 + LANE_DEPTH
+        worst_s = batches * longest_s + policy.batch_timeout_s + dispatcher.delivery.delay_s
         return worst_s * MOST <= deadline_s - self._clock()
 
     def _expected_s(self, count: int, priority: Priority) -> float:

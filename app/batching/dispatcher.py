@@ -179,10 +179,11 @@ class Dispatcher:
                 self.delivery.interactive_at_s = now_s
         # A turn later, not here: images whose decoding ended in one turn go in one batch, and
         # the first of them does not travel alone while the others wait for a whole execution.
-        if not self._is_pump_due and self._next_lane(len(self.queue)) is not None:
+        waiting = len(self.queue)
+        if not self._is_pump_due and self._next_lane(waiting) is not None:
             self._is_pump_due = True
             self._loop.call_soon(self._guarded, self._pump)
-        self._reporter.queue_size_changed(len(self.queue))
+        self._reporter.queue_size_changed(waiting)
 
     def forget(self, task: BatchTask) -> None:
         """Take a cancelled task out of the queue, if it is still there."""

@@ -11,7 +11,7 @@ from app.tracing.request_trace import RequestTrace
 from app.types import ImageArray, Priority, ScoreArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each image, and freezing takes the most time
 class TaskResult:
     """The answer to one image.
 
@@ -109,7 +109,10 @@ class BatchTask:
             self._future.set_result(outcome)
         follower, self._follower = self._follower, None  # both know each other
         if follower is not None:
-            self._tell(follower, outcome)
+            try:
+                follower(outcome)
+            except Exception as error:
+                self._report(error)
         return True
 
     def follow(self, follower: Follower) -> None:
@@ -121,13 +124,10 @@ class BatchTask:
         """
         self._follower = follower
 
-    def _tell(self, follower: Follower, outcome: TaskResult | Exception) -> None:
-        try:
-            follower(outcome)
-        except Exception as error:
-            text = "the follower of an answered image raised"
-            context = {"message": text, "exception": error, "future": self._future}
-            self._future.get_loop().call_exception_handler(context)
+    def _report(self, error: Exception) -> None:
+        text = "the follower of an answered image raised"
+        context = {"message": text, "exception": error, "future": self._future}
+        self._future.get_loop().call_exception_handler(context)
 
     def when_done(self, callback: Callable[[TaskResult | Exception | None], object]) -> None:
         """Have ``callback`` told the outcome on the event loop; None where it was cancelled.

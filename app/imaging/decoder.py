@@ -20,7 +20,7 @@ from app.imaging.container import FORMATS, Container, Limits, identify, open_con
 from app.imaging.effort import require_effort
 from app.imaging.plain import PlainImage, load_plain
 from app.imaging.resize import draft, resize
-from app.types import DecodedImage, InputSpec
+from app.types import DecodedImage, ImageArray, InputSpec
 
 _TO_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -166,7 +166,7 @@ def _fits(plain: PlainImage, spec: InputSpec) -> bool:
 def _to_result(
     rows: bytes, spec: InputSpec, format_name: str, size: tuple[int, int], mode: str
 ) -> DecodedImage:
-    pixels = np.frombuffer(rows, np.uint8).reshape(spec.shape)  # (H, W, C) uint8, 0..255
+    pixels: ImageArray = np.ndarray(spec.shape, np.uint8, rows)  # (H, W, C) uint8, 0..255
     return DecodedImage(pixels, format_name, size[0], size[1], mode)
 
 

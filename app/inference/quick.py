@@ -53,7 +53,9 @@ class QuickImage:
         self._decode_s = decode_s
         self._options = options
         self._on_end: OnEnd | None = on_end
-        self._timer = asyncio.get_running_loop().call_at(options.deadline_s, self._expire)
+        loop = asyncio.get_running_loop()
+        # uvloop takes twice as long for call_at().
+        self._timer = loop.call_later(options.deadline_s - loop.time(), self._expire)
         task.follow(self._end)
 
     @property

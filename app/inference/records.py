@@ -1,4 +1,8 @@
-"""What a caller asks of the inference service, and what it gets."""
+"""What a caller asks of the inference service, and what it gets.
+
+Nobody changes one of these records. They are not frozen all the same: they are made for each image,
+and making a frozen one of five fields takes four times as long.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from app.tracing.request_trace import RequestTrace
 from app.types import ImageArray, Priority
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClassifyOptions:
     """How one request wants its images classified.
 
@@ -38,7 +42,7 @@ class Prediction(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ImageInfo:
     """What the upload was, before it was brought to the network's input."""
 
@@ -48,7 +52,7 @@ class ImageInfo:
     mode: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StageTiming:
     """Where the time of one image went, s; ``batch_size`` counts images without padding.
 
@@ -63,7 +67,7 @@ class StageTiming:
     queue_position: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Classification:
     """The answer for one image.
 

@@ -291,7 +291,12 @@ class VersionTable(Generic[L]):
             ServableNotFoundError: There is no such version or label.
             ServableNotReadyError: It is known, but not AVAILABLE.
         """
-        entry = self._find_labelled(label) if version is None else self._find_version(version)
+        if version is not None:
+            entry = self._find_version(version)
+        elif label is None or label == STABLE:
+            entry = self.require_default()
+        else:
+            entry = self._find_version(self._labelled(label))
         if entry.live is None:
             raise ServableNotReadyError(f"{entry.stored.id} is {entry.describe()}")
         return entry.live
@@ -304,11 +309,6 @@ class VersionTable(Generic[L]):
                 f"{self.name} has no version {number}; it has: {known}", code="version_not_found"
             )
         return entry
-
-    def _find_labelled(self, label: str | None) -> VersionEntry[L]:
-        if label not in (None, STABLE):
-            return self._find_version(self._labelled(label))
-        return self.require_default()
 
     def _labelled(self, label: str) -> int:
         number = self._labels.get(label)

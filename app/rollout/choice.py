@@ -8,7 +8,7 @@ from app.inference.live import LiveServable
 from app.rollout.canary import Arm, Canary
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each request, and that takes the most time
 class Choice:
     """Who is to answer one request.
 

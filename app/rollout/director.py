@@ -99,7 +99,8 @@ class TrafficDirector:
         model = stable.id.name
         plan = self._catalog.tables[model].plan.canary
         if plan is None or plan.share == 0:
-            self._drop(model)
+            if model in self._canaries:
+                self._drop(model)
             return Choice(stable)
         live, why_not = self._find_canary(model)
         if live is None or why_not is not None:

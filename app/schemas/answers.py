@@ -42,9 +42,9 @@ class _Schema(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
 
-# The answer of the busiest route: plain dataclasses, which Pydantic describes and serialises as it
-# does its own models, at a quarter of the time for building and writing them. Nothing is checked
-# here; the values are ours.
+# The answer of the busiest route, and that to whoever is refused: plain dataclasses, which Pydantic
+# describes and serialises as it does its own models, at a quarter of the time for building and
+# writing them. Nothing is checked here; the values are ours.
 
 
 @dataclass(slots=True)
@@ -313,12 +313,15 @@ class OpenInferenceReady(_Schema):
     ready: bool
 
 
-class Problem(_Schema):
+@dataclass(slots=True, kw_only=True)
+class Problem:
     """Why a request failed (RFC 9457)."""
 
-    type: str = Field("about:blank", description="Always about:blank: see `code`.")
-    title: str = Field(description="The status in words.")
-    status: int = Field(description="HTTP status.")
-    code: str = Field(description="Machine-readable kind of the error.")
-    detail: str = Field(description="What is wrong, with the value, the limit and its setting.")
+    type: Annotated[str, Field(description="Always about:blank: see `code`.")] = "about:blank"
+    title: Annotated[str, Field(description="The status in words.")]
+    status: Annotated[int, Field(description="HTTP status.")]
+    code: Annotated[str, Field(description="Machine-readable kind of the error.")]
+    detail: Annotated[
+        str, Field(description="What is wrong, with the value, the limit and its setting.")
+    ]
     request_id: RequestId

@@ -180,6 +180,33 @@ def test_event_is_written_as_the_logger_would_have_written_it(
     assert "Würfel" in first
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        'quotes " and \\ and / and \n\x00\x1f\x7f', "\u2028 🐈", "", float("nan"), float("-inf"),
+        0.1, 12.0, 1e22, 10**30, True, None, {"a": [1, 2.5]}, (1, "b"), b"\xff", object, "\udcff",
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_whatever_its_values_an_event_is_written_as_by_the_logger(
+    value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = []
+    for way in ("event", "logger"):
+        stream = io.TextIOWrapper(io.BytesIO(), "utf-8")  # which cannot take a lone surrogate
+        configure_logging("info", "json", stream)
+        logger = logging.getLogger("served.request")
+        if way == "event":
+            log_event(logger, logging.INFO, "request", {"value": value})
+        else:
+            logger.info("request", extra={"value": value})
+        stream.seek(0)
+        lines.append(re.sub(r"\d\d:\d\d:\d\d\.\d+", "", stream.read()))
+    assert lines[0] == lines[1]
+    assert bool(lines[0]) is (value != "\udcff")
+    assert capsys.readouterr().err.count("Logging error") == 2 * (not lines[0])
+
+
 def test_filters_and_other_handlers_see_events_too() -> None:
     stream = Stream()
     configure_logging("info", "json", stream)
