@@ -42,9 +42,9 @@ class Prediction(NamedTuple):
     score: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ImageInfo:
-    """What the upload was, before it was brought to the network's input."""
+    """What the upload was, before it was brought to the network's input; may be a key."""
 
     format: str
     width: int
