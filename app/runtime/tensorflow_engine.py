@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -123,13 +123,18 @@ class TensorFlowServable:
         Raises:
             ArtifactError: A session cannot execute it.
         """
-        try:
-            streams = GraphStreams(self._function, count, max(1, self.cores // count))
-            self._streams.append(streams)
-            for call in streams.calls:  # what a session cannot do, it tells when it executes
-                call(np.zeros((self._allowed_batch_sizes[-1], *self._spec.shape), np.uint8))
-        except (TypeError, ValueError, tf.errors.OpError) as error:
-            raise ArtifactError(f"two executions at a time are not possible: {error}") from error
+        largest = np.zeros((self._allowed_batch_sizes[-1], *self._spec.shape), np.uint8)
+        with ExitStack() as undo:
+            try:
+                streams = GraphStreams(self._function, count, max(1, self.cores // count))
+                undo.callback(streams.close)
+                for call in dict.fromkeys(streams.calls):  # what it cannot do, a session tells then
+                    call(largest)
+            except (TypeError, ValueError, tf.errors.OpError) as error:
+                message = f"two executions at a time are not possible: {error}"
+                raise ArtifactError(message) from error
+            undo.pop_all()
+        self._streams.append(streams)
         return [partial(self._execute_by, call) for call in streams.calls]
 
     def _execute_by(self, call: Call, images: ImageArray) -> ScoreArray:

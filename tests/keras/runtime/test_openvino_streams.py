@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,8 @@ from app.errors import ArtifactError
 from app.runtime.loader import load_servable
 from app.runtime.openvino_engine import OpenVinoServable
 from app.runtime.policy import EnginePolicy
-from app.runtime.streams import JOINS_AT, STREAMS, StreamGroup
+from app.runtime.streams import JOINS_AT, StreamGroup
+from tests.keras.runtime.side_by_side import expect_members_side_by_side
 from tests.keras.runtime.test_openvino_engine import SHIPPED, SPEC, images
 
 pytestmark = pytest.mark.keras
@@ -49,17 +48,7 @@ def test_answers_are_not_written_over_by_the_next_batch(count: int) -> None:
 
 
 def test_members_execute_side_by_side_what_is_their_own() -> None:
-    group = StreamGroup(network(2))
-    counts = [1, 20, 3, 32, 16, 2] * 5
-    expected = {count: group.execute(images(count)) for count in set(counts)}
-    with ThreadPoolExecutor(STREAMS) as threads:
-        found = threads.map(
-            lambda member: [member.execute(images(count)) for count in counts], group.members
-        )
-        for answers in found:
-            for count, answer in zip(counts, answers, strict=True):
-                np.testing.assert_allclose(answer, expected[count], atol=1e-6)
-    group.close()
+    expect_members_side_by_side(StreamGroup(network(2)), images)
 
 
 @pytest.mark.parametrize(
