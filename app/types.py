@@ -185,6 +185,20 @@ class StagingServable(Servable, Protocol):
 
 
 @runtime_checkable
+class QueueingServable(StagingServable, Protocol):
+    """A servable whose engine has a queue: ``stage`` puts a batch there, and waits for nothing.
+
+    It is executed as soon as the engine has done what lies before it; ``execute_staged`` waits for
+    that. What is never asked for is executed in vain.
+    """
+
+    @property
+    def has_queue(self) -> Literal[True]:
+        """Whether it is one of these: what tells it from those that copy."""
+        ...
+
+
+@runtime_checkable
 class MeteredServable(Servable, Protocol):
     """A servable whose engine tells what it holds of its device's memory."""
 

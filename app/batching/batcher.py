@@ -39,7 +39,8 @@ class DynamicBatcher:
         loop; there are no locks. ``Servable.execute``, and the stacking of the images, run in one
         thread of the batcher's own, so two executions never overlap; of a ``ServableGroup``, in
         one thread for each device, all of which take from the one queue. A batch that lies ready
-        for a device with memory of its own is copied there meanwhile, in a thread of its own.
+        for a device with memory of its own is copied there meanwhile, in a thread of its own; for
+        an engine with a queue, it lies there (``QueueingServable``).
     Accept
         ``schedule()`` never waits. It raises ``QueueFullError`` where ``max_queue_size`` images
         wait, with the time after which the queue will be gone; ``TooLateError`` where the answer

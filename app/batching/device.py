@@ -11,8 +11,15 @@ from typing import TypeAlias
 
 from app.batching.runner import BatchOutcome, BatchRunner
 from app.batching.shelf import Shelf, Work, batch_of
-from app.batching.staging import Staging, StagingThread
+from app.batching.staging import Staging, StagingThread, staged_at_once
 from app.batching.task import BatchTask
+
+MOST_QUEUED_AT_ONCE = 2**20
+"""Bytes of images that the event loop puts into an engine's queue itself, in 0.1 ms.
+
+More are left to a thread, which takes longer: it has to be woken, and gets the interpreter only
+when the event loop waits.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,9 @@ class DeviceThread:
 
     Not the event loop's default executor: there, a slow disk could hold up the device. Where the
     servable can copy a batch ahead, a second thread does so with batches that come while the
-    device works; a batch that finds the device idle saves that detour.
+    device works; a batch that finds the device idle saves that detour. Where the engine has a queue
+    of its own, small batches are put into it by the event loop, and the device goes on with them
+    before this thread has learned that it may.
 
     ``submit``, ``prepare`` and ``stop`` are called on the event loop. The thread executes what it
     is given; then what lies on its shelf, as long as something does: between two batches it waits
@@ -82,7 +91,12 @@ class DeviceThread:
 
     def prepare(self, tasks: Sequence[BatchTask]) -> Work:
         """Return what to lay ready for ``tasks``: there is time to copy them to the device."""
-        return tasks if self._stager is None else self._stager.submit(tasks)
+        if self._stager is None:
+            return tasks
+        size = len(tasks) * tasks[0].image.nbytes  # all have the shape of the network's input
+        if self._runner.has_queue and size <= MOST_QUEUED_AT_ONCE:
+            return staged_at_once(self._runner, tasks)
+        return self._stager.submit(tasks)
 
     def stop(self) -> None:
         """Have the thread end after what was submitted before."""

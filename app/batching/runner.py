@@ -17,6 +17,7 @@ from app.types import (
     Clock,
     ExecutionTimer,
     ImageArray,
+    QueueingServable,
     ScoreArray,
     Servable,
     StagingServable,
@@ -119,6 +120,9 @@ class BatchRunner:
         ``timer`` is entered for each execution, those included that fail.
         """
         self._servable = servable
+        # Once: asking for a protocol takes 10 µs.
+        self._staging = servable if isinstance(servable, StagingServable) else None
+        self._has_queue = isinstance(servable, QueueingServable)
         self._policy = policy
         self._clock = clock
         self._timer = timer
@@ -127,16 +131,21 @@ class BatchRunner:
     @property
     def can_stage(self) -> bool:
         """Whether batches can be copied to the device ahead of their execution."""
-        return isinstance(self._servable, StagingServable)
+        return self._staging is not None
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether what is staged waits for nothing, and is executed without being asked for."""
+        return self._has_queue
 
     def stage(self, tasks: Sequence[BatchTask]) -> StagedBatch:
         """Copy the images of ``tasks`` to the device; called by another thread than ``run``.
 
         What it raises is nobody's answer: ``run`` without what was copied decides.
         """
-        assert isinstance(self._servable, StagingServable), "can_stage was asked"
+        assert self._staging is not None, "can_stage was asked"
         live = _live(tasks)
-        return StagedBatch(live, self._servable.stage(np.stack([task.image for task in live])))
+        return StagedBatch(live, self._staging.stage(np.stack([task.image for task in live])))
 
     def run(self, tasks: Sequence[BatchTask], staged: StagedBatch | None = None) -> BatchOutcome:
         """Execute ``tasks`` in as few executions as succeed.
@@ -260,8 +269,8 @@ class BatchRunner:
     ) -> tuple[ScoreArray, NDArray[np.bool_]]:
         """Execute ``images``; return ``(N, K)`` scores and which of the N rows are finite."""
         with self._timer:
-            if staged is not None and isinstance(self._servable, StagingServable):
-                answer = self._servable.execute_staged(staged.images)
+            if staged is not None and self._staging is not None:
+                answer = self._staging.execute_staged(staged.images)
             else:
                 # A lone one needs no copy, which takes longer than looking at it.
                 batch = np.stack(images) if len(images) > 1 else images[0][np.newaxis]

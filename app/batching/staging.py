@@ -1,4 +1,4 @@
-"""Copies the next batch to the device while the present one executes."""
+"""Brings the next batch to the device while the present one executes."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ class Staging:
         """Return what was copied, once it is; None where it could not be."""
         self._done.wait()
         return self._staged
+
+
+def staged_at_once(runner: BatchRunner, tasks: Sequence[BatchTask]) -> Staging:
+    """Have ``tasks`` copied by the calling thread; one that cannot be is none the worse for it."""
+    staging = Staging(tasks)
+    try:
+        staged = runner.stage(tasks)
+    except Exception:  # engines raise what they like; the device thread meets it again
+        staged = None
+    staging.finish(staged)
+    return staging
 
 
 class StagingThread:

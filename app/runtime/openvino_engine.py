@@ -11,7 +11,7 @@ import numpy as np
 import openvino as ov
 
 from app.errors import ArtifactError
-from app.runtime.padding import pad_to_allowed
+from app.runtime.openvino_requests import Executor, FreeRequests, QueueingExecutor
 from app.runtime.streams import Execute
 from app.types import EngineInfo, ImageArray, InputSpec, ScoreArray
 
@@ -83,7 +83,7 @@ class OpenVinoServable:
     def on_all_cores(self) -> Execute:
         """Return what executes for one more thread, on all cores."""
         lone = None if self._lone is None else self._lone.create_infer_request()
-        return _Executor(self._allowed_batch_sizes, self._compiled.create_infer_request(), lone)
+        return Executor(self._allowed_batch_sizes, self._compiled.create_infer_request(), lone)
 
     def on_streams(self, count: int) -> list[Execute]:
         """Compile for ``count`` executions at a time, each with its share of the cores.
@@ -100,8 +100,11 @@ class OpenVinoServable:
             # while another has nothing to do.
             ENABLE_CPU_PINNING=True,
         )
-        sizes = self._allowed_batch_sizes
-        return [_Executor(sizes, compiled.create_infer_request()) for _ in range(count)]
+        free = FreeRequests(compiled)
+        return [
+            QueueingExecutor(self._allowed_batch_sizes, compiled.create_infer_request(), free)
+            for _ in range(count)
+        ]
 
     def _compile_lone(self, path: Path) -> Any:
         """Compile for one image; None where the network does not go with a fixed batch axis."""
@@ -137,23 +140,6 @@ class OpenVinoServable:
     def close(self) -> None:
         """Drop the network and its weights."""
         self._execute = self._compiled = self._lone = self._network = None
-
-
-class _Executor:
-    """What executes for one thread: a request for any number of images, and one for a lone one."""
-
-    def __init__(self, sizes: Sequence[int], request: Any, lone: Any = None) -> None:
-        self._sizes = sizes
-        self._request = request
-        self._lone = lone
-
-    def __call__(self, images: ImageArray) -> ScoreArray:
-        batch = np.ascontiguousarray(pad_to_allowed(images, self._sizes))
-        request = self._request if self._lone is None or len(batch) > 1 else self._lone
-        found = request.infer([batch], share_inputs=True, share_outputs=True)
-        # The request's own memory is written to again by the next batch.
-        scores: ScoreArray = np.array(found[0][: len(images)], np.float32)
-        return scores
 
 
 def _refused(name: str, error: RuntimeError) -> ArtifactError:

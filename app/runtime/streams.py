@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from app.runtime.servable_group import DeviceGroup
 from app.types import EngineInfo, ImageArray, ScoreArray, Servable
@@ -19,6 +19,31 @@ STREAMS = 2
 
 Execute: TypeAlias = Callable[[ImageArray], ScoreArray]
 """Classifies ``(N, H, W, C)`` uint8 → ``(N, K)`` float32, rows sum to 1; for one thread."""
+
+
+class Begun(Protocol):
+    """A batch in an engine's queue, executed or not; may be dropped at any time."""
+
+    def scores(self) -> ScoreArray:
+        """Wait until it has been executed → ``(N, K)`` float32, rows sum to 1; once."""
+        ...
+
+
+@runtime_checkable
+class QueueingStream(Protocol):
+    """An ``Execute`` of an engine with a queue, which all its streams take from."""
+
+    def __call__(self, images: ImageArray) -> ScoreArray:
+        """Classify ``(N, H, W, C)`` uint8 → ``(N, K)`` float32, rows sum to 1."""
+        ...
+
+    def begin(self, images: ImageArray) -> Begun:
+        """Put ``(N, H, W, C)`` uint8 into the queue, from any thread; wait for nothing."""
+        ...
+
+    def close(self) -> None:
+        """Wait for what is executed though it was dropped."""
+        ...
 
 
 class SharedNetwork(Servable, Protocol):
@@ -76,6 +101,37 @@ class StreamServable:
         self._small = self._large = None
 
 
+class QueueingStreamServable(StreamServable):
+    """A stream whose next batch begins as soon as it can; implements ``QueueingServable``.
+
+    The engine has it before the thread that waits for the present one learns that it has ended,
+    which may take as long as somebody else holds the interpreter.
+    """
+
+    has_queue: Literal[True] = True
+
+    def __init__(self, network: SharedNetwork, stream: QueueingStream, joins_at: int) -> None:
+        """Take a stream; see ``StreamServable``."""
+        super().__init__(network, stream, joins_at)
+        self._queue: QueueingStream | None = stream
+
+    def stage(self, images: ImageArray) -> Begun:
+        """Put ``(N, H, W, C)`` uint8 into the engine's queue; wait for nothing."""
+        assert self._queue is not None, "what is closed is not called"
+        return self._queue.begin(images)
+
+    def execute_staged(self, staged: Begun) -> ScoreArray:
+        """Wait for a batch of any stream of this network → ``(N, K)`` float32, rows sum to 1."""
+        return staged.scores()
+
+    def close(self) -> None:
+        """Drop what the stream executes with."""
+        super().close()
+        if self._queue is not None:
+            self._queue.close()
+            self._queue = None
+
+
 class StreamGroup(DeviceGroup):
     """One network on all cores, and on two halves of them; implements ``ServableGroup``.
 
@@ -92,7 +148,7 @@ class StreamGroup(DeviceGroup):
         """Compile ``network`` once more, for ``STREAMS`` executions at a time, and own it."""
         self._network = network
         streams = network.on_streams(STREAMS)
-        super().__init__([StreamServable(network, stream, joins_at) for stream in streams])
+        super().__init__([_member(network, stream, joins_at) for stream in streams])
         self.joins_at = joins_at
 
     @property
@@ -108,6 +164,12 @@ class StreamGroup(DeviceGroup):
         """Drop the streams, then the network."""
         super().close()
         self._network.close()
+
+
+def _member(network: SharedNetwork, stream: Execute, joins_at: int) -> StreamServable:
+    if isinstance(stream, QueueingStream):
+        return QueueingStreamServable(network, stream, joins_at)
+    return StreamServable(network, stream, joins_at)
 
 
 def shared(network: SharedNetwork, largest: int) -> Servable:

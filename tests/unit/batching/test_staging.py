@@ -6,9 +6,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
+from app.batching import device
 from app.batching.batcher import DynamicBatcher
 from app.errors import ServableNotReadyError
 from app.types import ImageArray, ScoreArray
@@ -67,14 +69,37 @@ class StagingPuppet(PuppetServable):
         assert await asyncio.to_thread(self._has_staged.acquire, timeout=PATIENCE_S)
 
 
+class QueueingPuppet(StagingPuppet):
+    """A puppet whose engine has a queue: who puts something there waits for nothing.
+
+    Attributes:
+        stagers: The thread of each call of ``stage``.
+    """
+
+    has_queue: Literal[True] = True
+
+    def __init__(self, *, is_held: bool = False) -> None:
+        super().__init__(is_held=is_held)
+        self.stagers: list[str] = []
+
+    def stage(self, images: ImageArray) -> OnDevice:
+        self.stagers.append(threading.current_thread().name)
+        return super().stage(images)
+
+
+@pytest.fixture(params=[StagingPuppet, QueueingPuppet], ids=["copies", "has a queue"])
+def puppet(request: pytest.FixtureRequest) -> StagingPuppet:
+    made: StagingPuppet = request.param(is_held=True)
+    return made
+
+
 def running(puppet: PuppetServable, size: int = 2) -> DynamicBatcher:
     batcher = DynamicBatcher(puppet, policy(size), observer=RecordingObserver(), name="copying")
     batcher.start()
     return batcher
 
 
-async def test_the_next_batch_is_copied_while_the_device_executes() -> None:
-    puppet = StagingPuppet(is_held=True)
+async def test_the_next_batch_is_copied_while_the_device_executes(puppet: StagingPuppet) -> None:
     batcher = running(puppet)
     images = random_images(4)
     tasks = batcher.schedule_many(images)
@@ -99,8 +124,7 @@ async def test_a_batch_that_finds_the_device_idle_takes_no_detour() -> None:
     await batcher.close()
 
 
-async def test_an_image_cancelled_after_its_copy_hurts_nobody() -> None:
-    puppet = StagingPuppet(is_held=True)
+async def test_an_image_cancelled_after_its_copy_hurts_nobody(puppet: StagingPuppet) -> None:
     batcher = running(puppet, 4)
     images = random_images(8)
     tasks = batcher.schedule_many(images)
@@ -114,8 +138,7 @@ async def test_an_image_cancelled_after_its_copy_hurts_nobody() -> None:
     await batcher.close()
 
 
-async def test_a_copy_that_nobody_wants_any_more_is_not_executed() -> None:
-    puppet = StagingPuppet(is_held=True)
+async def test_a_copy_that_nobody_wants_any_more_is_not_executed(puppet: StagingPuppet) -> None:
     batcher = running(puppet)
     tasks = batcher.schedule_many(random_images(4))
     await puppet.began(1)
@@ -150,8 +173,59 @@ async def test_a_batch_that_cannot_be_copied_is_executed_as_any_other(
     await batcher.close()
 
 
-async def test_a_culprit_in_a_copied_batch_stands_alone_in_the_end() -> None:
+async def test_a_batch_that_cannot_be_queued_is_executed_as_any_other() -> None:
+    puppet = QueueingPuppet(is_held=True)
+
+    def fail() -> None:
+        raise RuntimeError("no room")
+
+    puppet.on_stage = fail
+    batcher = running(puppet)
+    images = random_images(8)
+    tasks = batcher.schedule_many(images)
+    await puppet.began(1)
+    puppet.let_go()
+    results = await asyncio.gather(*tasks)
+    assert all(is_answer_to(r, i) for r, i in zip(results, images, strict=True))
+    assert (puppet.from_memory, batcher.is_healthy) == ([], True)
+    assert puppet.stagers
+    await batcher.close()
+
+
+@pytest.mark.parametrize("is_small", [True, False], ids=["small", "large"])
+async def test_small_batches_are_queued_by_the_event_loop_and_large_ones_by_a_thread(
+    monkeypatch: pytest.MonkeyPatch, is_small: bool
+) -> None:
+    puppet = QueueingPuppet(is_held=True)
+    batcher = running(puppet)
+    images = random_images(4)
+    most = images[0].nbytes * 2
+    monkeypatch.setattr(device, "MOST_QUEUED_AT_ONCE", most if is_small else most - 1)
+    tasks = batcher.schedule_many(images)
+    await puppet.began(1)
+    await puppet.copied()
+    puppet.let_go()
+    await asyncio.gather(*tasks)
+    event_loop = threading.current_thread().name
+    assert puppet.stagers == [event_loop if is_small else "copy device copying"]
+    assert puppet.from_memory == [2]
+    await batcher.close()
+
+
+async def test_what_only_copies_never_does_so_on_the_event_loop() -> None:
+    names: list[str] = []
     puppet = StagingPuppet(is_held=True)
+    puppet.on_stage = lambda: names.append(threading.current_thread().name)
+    batcher = running(puppet)
+    tasks = batcher.schedule_many(random_images(4))
+    await puppet.copied()
+    puppet.let_go()
+    await asyncio.gather(*tasks)
+    assert names == ["copy device copying"]
+    await batcher.close()
+
+
+async def test_a_culprit_in_a_copied_batch_stands_alone_in_the_end(puppet: StagingPuppet) -> None:
     puppet.behave = refuse_poison
     batcher = running(puppet, 4)
     images = random_images(8)

@@ -10,7 +10,14 @@ import pytest
 
 from app.runtime.padding import pad_to_allowed
 from app.runtime.streams import JOINS_AT, STREAMS, Execute, StreamGroup, shared
-from app.types import EngineInfo, ImageArray, ScoreArray, ServableGroup
+from app.types import (
+    EngineInfo,
+    ImageArray,
+    QueueingServable,
+    ScoreArray,
+    ServableGroup,
+    StagingServable,
+)
 from tests.fakes import scores_of
 
 SIZES = (1, 4, 8)
@@ -112,6 +119,70 @@ def test_network_is_closed_with_its_streams(network: Network, group: StreamGroup
     group.close()
     group.close()
     assert network.is_closed
+
+
+class Queue:
+    """A stream of an engine with a queue, which executes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.is_closed = False
+
+    def __call__(self, images: ImageArray) -> ScoreArray:
+        return scores_of(images)
+
+    def begin(self, images: ImageArray) -> Waiting:
+        self.begun.append(len(images))
+        return Waiting(images)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Waiting:
+    """A batch in that queue."""
+
+    def __init__(self, images: ImageArray) -> None:
+        self._images = images
+
+    def scores(self) -> ScoreArray:
+        return scores_of(self._images)
+
+
+class QueueingNetwork(Network):
+    """Has such streams."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queues: list[Queue] = []
+
+    def on_streams(self, count: int) -> Sequence[Execute]:
+        self.queues = [Queue() for _ in range(count)]
+        return self.queues
+
+
+def test_streams_of_an_engine_with_a_queue_take_batches_ahead_for_each_other() -> None:
+    network = QueueingNetwork()
+    first, second = StreamGroup(network, joins_at=JOINS).members
+    assert isinstance(first, QueueingServable)
+    assert isinstance(second, QueueingServable)
+    begun = [first.stage(images(count, count)) for count in (5, 2)]
+    assert [queue.begun for queue in network.queues] == [[5, 2], []]
+    for count, each in zip((5, 2), begun, strict=True):
+        np.testing.assert_array_equal(second.execute_staged(each), scores_of(images(count, count)))
+
+
+def test_streams_of_an_engine_without_a_queue_do_not(group: StreamGroup) -> None:
+    assert not any(isinstance(member, StagingServable) for member in group.members)
+
+
+def test_queues_are_closed_with_their_streams() -> None:
+    network = QueueingNetwork()
+    group = StreamGroup(network)
+    group.close()
+    group.close()
+    assert network.is_closed
+    assert all(queue.is_closed for queue in network.queues)
 
 
 @pytest.mark.parametrize(
