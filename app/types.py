@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 ImageArray: TypeAlias = NDArray[np.uint8]
 ScoreArray: TypeAlias = NDArray[np.float32]
 
+Execute: TypeAlias = Callable[[ImageArray], ScoreArray]
+"""Classifies ``(N, H, W, C)`` uint8 → ``(N, K)`` float32, rows sum to 1; for one thread."""
+
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 ResizeMode = Literal["stretch", "crop", "pad"]
 Priority = Literal["interactive", "bulk"]
@@ -168,7 +171,8 @@ class Servable(Protocol):
 class StagingServable(Servable, Protocol):
     """A servable on a device with memory of its own, where copying is a step of its own.
 
-    ``stage`` may run in a second thread while ``execute`` or ``execute_staged`` runs.
+    ``stage`` may run in another thread while ``execute`` or ``execute_staged`` runs. A batch that
+    it raises for is executed as if it had not been staged.
     """
 
     def stage(self, images: ImageArray) -> Any:
@@ -188,13 +192,12 @@ class StagingServable(Servable, Protocol):
 class QueueingServable(StagingServable, Protocol):
     """A servable whose engine has a queue: ``stage`` puts a batch there, and waits for nothing.
 
-    It is executed as soon as the engine has done what lies before it; ``execute_staged`` waits for
-    that. What is never asked for is executed in vain.
+    It is executed as soon as the engine has done what lies before it, whether or not it is still
+    wanted; ``execute_staged`` waits for that. ``stage`` may run in several threads at a time.
     """
 
-    @property
-    def has_queue(self) -> Literal[True]:
-        """Whether it is one of these: what tells it from those that copy."""
+    def can_queue(self, count: int) -> bool:
+        """Whether the queue takes so many images; it raises for other numbers of them."""
         ...
 
 

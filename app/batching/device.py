@@ -15,7 +15,7 @@ from app.batching.staging import Staging, StagingThread, staged_at_once
 from app.batching.task import BatchTask
 
 MOST_QUEUED_AT_ONCE = 2**20
-"""Bytes of images that the event loop puts into an engine's queue itself, in 0.1 ms.
+"""Bytes of images that the event loop puts into an engine's queue itself, in 0.2 ms at most.
 
 More are left to a thread, which takes longer: it has to be woken, and gets the interpreter only
 when the event loop waits.
@@ -91,10 +91,9 @@ class DeviceThread:
 
     def prepare(self, tasks: Sequence[BatchTask]) -> Work:
         """Return what to lay ready for ``tasks``: there is time to copy them to the device."""
-        if self._stager is None:
+        if self._stager is None or not self._runner.may_stage(len(tasks)):
             return tasks
-        size = len(tasks) * tasks[0].image.nbytes  # all have the shape of the network's input
-        if self._runner.has_queue and size <= MOST_QUEUED_AT_ONCE:
+        if self._runner.has_queue and self._runner.nbytes(tasks) <= MOST_QUEUED_AT_ONCE:
             return staged_at_once(self._runner, tasks)
         return self._stager.submit(tasks)
 

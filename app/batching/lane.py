@@ -111,7 +111,7 @@ class DeviceLane:
             self.current, self._since_s = batch, now_s
             self._thread.submit(batch)
         else:
-            self.shelf.put(batch, self._thread.prepare(batch))
+            self.shelf.put(batch, self._thread.prepare)
 
     def take_back(
         self, outcome: BatchOutcome, following: Sequence[BatchTask] | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,7 +122,7 @@ class BatchRunner:
         self._servable = servable
         # Once: asking for a protocol takes 10 µs.
         self._staging = servable if isinstance(servable, StagingServable) else None
-        self._has_queue = isinstance(servable, QueueingServable)
+        self._queueing = servable if isinstance(servable, QueueingServable) else None
         self._policy = policy
         self._clock = clock
         self._timer = timer
@@ -135,8 +135,17 @@ class BatchRunner:
 
     @property
     def has_queue(self) -> bool:
-        """Whether what is staged waits for nothing, and is executed without being asked for."""
-        return self._has_queue
+        """Whether staging waits for nothing, and what is staged is executed in any case."""
+        return self._queueing is not None
+
+    def may_stage(self, count: int) -> bool:
+        """Whether so many images are worth staging; of what ``can_stage``, from any thread."""
+        return self._queueing is None or self._queueing.can_queue(count)
+
+    def nbytes(self, tasks: Sequence[BatchTask]) -> int:
+        """Return the size of a batch with its filling, in bytes; all images have one shape."""
+        size = min(len(tasks), self._policy.max_batch_size)  # it may have shrunk since
+        return self._policy.padded_size(size) * tasks[0].image.nbytes
 
     def stage(self, tasks: Sequence[BatchTask]) -> StagedBatch:
         """Copy the images of ``tasks`` to the device; called by another thread than ``run``.
@@ -153,13 +162,18 @@ class BatchRunner:
         Args:
             tasks: The batch.
             staged: The same batch on the device, where it was copied ahead. Rows of tasks that
-                were cancelled since are discarded: to copy the others again would take longer.
+                were cancelled since are discarded: to copy the others again would take longer. One
+                that is of no use any more is still waited for where the engine executes it anyway:
+                what follows could not begin before.
         """
         outcome = BatchOutcome(self._clock(), self._policy)
         parts: list[list[BatchTask]] = [list(tasks)]  # a stack: what came first goes first
         if staged is not None and self._is_of_use(staged):
             error = self._attempt(staged.tasks, outcome, staged)
             parts = [] if error is None else self._after(error, staged.tasks, outcome)
+        elif staged is not None and self._queueing is not None:
+            with suppress(Exception), self._timer:  # nobody is left to be told
+                self._queueing.execute_staged(staged.images)
         while parts:
             part = _live(parts.pop())
             if len(part) > self._policy.max_batch_size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
@@ -40,10 +40,14 @@ class Shelf:
         """Whether another batch may lie ready."""
         return len(self.batches) < self._room
 
-    def put(self, batch: Sequence[BatchTask], work: Work) -> None:
-        """Lay a batch ready; ``work`` is what a thread gets for it."""
-        self.batches.append(batch)
-        self._ready.put(work)
+    def put(
+        self,
+        batch: Sequence[BatchTask],
+        prepare: Callable[[Sequence[BatchTask]], Work] = lambda batch: batch,
+    ) -> None:
+        """Lay a batch ready; ``prepare`` makes of it what a thread gets."""
+        self.batches.append(batch)  # first: whatever is raised then, who waits can be found here
+        self._ready.put(prepare(batch))
 
     def take(self) -> Work | None:
         """Return the oldest, which nobody else gets then; None where nothing lies ready."""

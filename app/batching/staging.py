@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from app.batching.runner import BatchRunner, StagedBatch
 from app.batching.task import BatchTask
@@ -55,6 +55,7 @@ class StagingThread:
         """Prepare the thread; ``runner`` belongs to the device thread."""
         self._runner = runner
         self._inbox: SimpleQueue[Staging | None] = SimpleQueue()
+        self._has_ended = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -62,15 +63,32 @@ class StagingThread:
         self._thread.start()
 
     def submit(self, tasks: Sequence[BatchTask]) -> Staging:
-        """Have ``tasks`` copied; from any thread."""
+        """Have ``tasks`` copied; from any thread. Once the thread has ended, nothing is."""
         staging = Staging(tasks)
         self._inbox.put(staging)
+        if self._has_ended:
+            self._turn_away()
         return staging
 
     def stop(self) -> None:
         """Let the thread end after what was submitted, and wait for that."""
         self._inbox.put(None)
         self._thread.join()
+        self._has_ended = True
+        self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Finish what nobody will copy: another device thread may wait for it, on a shared shelf.
+
+        Called by who puts something and by who has ended the thread: whichever is later finds it.
+        """
+        while True:
+            try:
+                staging = self._inbox.get_nowait()
+            except Empty:
+                return
+            if staging is not None:
+                staging.finish(None)
 
     def _run(self) -> None:
         while self._serve_next():

@@ -11,9 +11,8 @@ import numpy as np
 import openvino as ov
 
 from app.errors import ArtifactError
-from app.runtime.openvino_requests import Executor, FreeRequests, QueueingExecutor
-from app.runtime.streams import Execute
-from app.types import EngineInfo, ImageArray, InputSpec, ScoreArray
+from app.runtime.openvino_requests import Executor, QueueingExecutor, RequestPool
+from app.types import EngineInfo, Execute, ImageArray, InputSpec, ScoreArray
 
 logger = logging.getLogger(__name__)
 
@@ -100,9 +99,10 @@ class OpenVinoServable:
             # while another has nothing to do.
             ENABLE_CPU_PINNING=True,
         )
-        free = FreeRequests(compiled)
+        # Each stream executes one and has one ahead; two more for what nobody waits for any more.
+        pool = RequestPool(compiled, 2 * count + 2)
         return [
-            QueueingExecutor(self._allowed_batch_sizes, compiled.create_infer_request(), free)
+            QueueingExecutor(self._allowed_batch_sizes, compiled.create_infer_request(), pool)
             for _ in range(count)
         ]
 

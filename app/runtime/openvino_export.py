@@ -72,6 +72,6 @@ def _require_same_scores(path: Path, manifest: Manifest, folder: Path) -> None:
     spec, classes = manifest.input.spec, len(manifest.classes)
     servable = OpenVinoServable(path, spec, classes, (_BATCH,), "float32")
     try:
-        run_self_test(servable, samples, _SAME, _BATCH)
+        run_self_test(servable.execute, samples, _SAME, _BATCH)
     finally:
         servable.close()

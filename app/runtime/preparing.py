@@ -16,7 +16,7 @@ from app.runtime.host import ThisHost
 from app.runtime.memory import give_back
 from app.runtime.policy import EnginePolicy
 from app.runtime.self_test import SelfTestResult, run_self_test
-from app.types import Servable, ServableGroup, ServableState
+from app.types import Execute, Servable, ServableGroup, ServableState, StagingServable
 
 logger = logging.getLogger(__name__)
 
@@ -86,16 +86,17 @@ def _prepare(
         report(ServableState.TESTING)
         largest = choice.allowed_batch_sizes[-1]
         results = [
-            run_self_test(part, samples, manifest.self_test, largest, min(least, largest))
-            for part, least in _ways(servable)
+            run_self_test(execute, samples, manifest.self_test, largest, min(least, largest))
+            for part, least in _parts(servable)
+            for execute in _ways(part)
         ]
         undo.pop_all()
     give_back()
     return servable, max(results, key=lambda result: result.max_deviation)
 
 
-def _ways(servable: Servable) -> Iterator[tuple[Servable, int]]:
-    """Yield every way in which images may be executed, and the images that it takes at least."""
+def _parts(servable: Servable) -> Iterator[tuple[Servable, int]]:
+    """Yield everything that may execute, and the images that it takes at least."""
     if not isinstance(servable, ServableGroup):
         yield servable, 1
         return
@@ -103,3 +104,10 @@ def _ways(servable: Servable) -> Iterator[tuple[Servable, int]]:
         yield servable, 1
     for member in servable.members:
         yield member, servable.joins_at
+
+
+def _ways(servable: Servable) -> Iterator[Execute]:
+    """Yield every way in which a servable may be asked to execute."""
+    yield servable.execute
+    if isinstance(servable, StagingServable):
+        yield lambda images: servable.execute_staged(servable.stage(images))

@@ -10,7 +10,7 @@ import numpy as np
 from app.artifacts.manifest import SelfTestTolerance
 from app.artifacts.samples import Samples
 from app.errors import ArtifactError
-from app.types import Servable
+from app.types import Execute
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class SelfTestResult:
 
 
 def run_self_test(
-    servable: Servable,
+    execute: Execute,
     samples: Samples,
     tolerance: SelfTestTolerance,
     largest_batch: int,
@@ -47,7 +47,7 @@ def run_self_test(
     for start in range(0, len(samples.images), largest_batch):
         batch = samples.images[start : start + largest_batch]
         filling = np.resize(batch, (max(0, least_batch - len(batch)), *batch.shape[1:]))
-        parts.append(servable.execute(np.concatenate([batch, filling]))[: len(batch)])
+        parts.append(execute(np.concatenate([batch, filling]))[: len(batch)])
     scores = np.concatenate(parts)  # (N, K) float32
     expected = samples.probabilities
     if scores.shape != expected.shape:

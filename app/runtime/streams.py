@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from app.runtime.servable_group import DeviceGroup
-from app.types import EngineInfo, ImageArray, ScoreArray, Servable
+from app.types import EngineInfo, Execute, ImageArray, ScoreArray, Servable
 
 JOINS_AT = 16
 """Images that make a batch of its own beside one that is executed; fewer wait for that one.
@@ -16,9 +16,6 @@ costs 0.3 ms beside its execution: of answers that wait for the interpreter, of 
 """
 
 STREAMS = 2
-
-Execute: TypeAlias = Callable[[ImageArray], ScoreArray]
-"""Classifies ``(N, H, W, C)`` uint8 → ``(N, K)`` float32, rows sum to 1; for one thread."""
 
 
 class Begun(Protocol):
@@ -38,11 +35,15 @@ class QueueingStream(Protocol):
         ...
 
     def begin(self, images: ImageArray) -> Begun:
-        """Put ``(N, H, W, C)`` uint8 into the queue, from any thread; wait for nothing."""
+        """Put ``(N, H, W, C)`` uint8 into the queue, from any thread; wait for nothing.
+
+        Raises:
+            RuntimeError: The queue is full, or the engine refuses them.
+        """
         ...
 
     def close(self) -> None:
-        """Wait for what is executed though it was dropped."""
+        """Take nothing more; wait for nothing. What was dropped may still be executed."""
         ...
 
 
@@ -108,16 +109,25 @@ class QueueingStreamServable(StreamServable):
     which may take as long as somebody else holds the interpreter.
     """
 
-    has_queue: Literal[True] = True
-
     def __init__(self, network: SharedNetwork, stream: QueueingStream, joins_at: int) -> None:
         """Take a stream; see ``StreamServable``."""
         super().__init__(network, stream, joins_at)
         self._queue: QueueingStream | None = stream
 
+    def can_queue(self, count: int) -> bool:
+        """Whether so many images are for the streams at all; fewer are faster on all cores."""
+        return count >= self._joins_at
+
     def stage(self, images: ImageArray) -> Begun:
-        """Put ``(N, H, W, C)`` uint8 into the engine's queue; wait for nothing."""
+        """Put ``(N, H, W, C)`` uint8 into the engine's queue, from any thread; wait for nothing.
+
+        Raises:
+            ValueError: They are too few to be ``can_queue``.
+            RuntimeError: The queue is full, or the engine refuses them.
+        """
         assert self._queue is not None, "what is closed is not called"
+        if not self.can_queue(len(images)):
+            raise ValueError(f"{len(images)} images, a stream takes {self._joins_at} or more")
         return self._queue.begin(images)
 
     def execute_staged(self, staged: Begun) -> ScoreArray:

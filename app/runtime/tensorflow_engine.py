@@ -17,10 +17,9 @@ from app.runtime.padding import pad_to_allowed
 from app.runtime.policy import NumberFormat
 from app.runtime.saved_model import GraphFunction
 from app.runtime.staged_images import StagedImages
-from app.runtime.streams import Execute
 from app.runtime.tensorflow_devices import CPU, Device, memory_of
 from app.runtime.tensorflow_streams import Call, GraphStreams
-from app.types import EngineInfo, EngineMemory, ImageArray, InputSpec, ScoreArray
+from app.types import EngineInfo, EngineMemory, Execute, ImageArray, InputSpec, ScoreArray
 
 
 class TensorFlowServable:

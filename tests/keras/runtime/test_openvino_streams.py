@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
 from app.artifacts.layout import OPENVINO_MODEL
 from app.artifacts.manifest import read_manifest
-from app.errors import ArtifactError
+from app.batching.batcher import DynamicBatcher
+from app.batching.policy import BatchPolicy
+from app.batching.task import TaskResult
+from app.errors import ArtifactError, BatcherStoppedError
 from app.runtime.loader import load_servable
 from app.runtime.openvino_engine import OpenVinoServable
 from app.runtime.policy import EnginePolicy
 from app.runtime.streams import JOINS_AT, StreamGroup
+from tests.fakes import RecordingObserver
 from tests.keras.runtime.side_by_side import expect_members_side_by_side
 from tests.keras.runtime.test_openvino_engine import SHIPPED, SPEC, images
 
@@ -74,3 +80,47 @@ def test_what_cannot_be_compiled_for_several_is_an_error_of_the_version() -> Non
     with pytest.raises(ArtifactError, match=r"model\.xml cannot be loaded by OpenVINO"):
         one.on_streams(-7)
     one.close()
+
+
+async def test_behind_a_batcher_who_leaves_costs_others_nothing() -> None:
+    group = StreamGroup(network(2))
+    given = images(600)
+    expected = np.concatenate([group.execute(given[at : at + 20]) for at in range(0, 600, 20)])
+    batcher = DynamicBatcher(
+        group, BatchPolicy(32, SIZES, max_queue_size=600), observer=RecordingObserver()
+    )
+    batcher.start()
+    tasks = []
+    for number, image in enumerate(given):
+        tasks.append(batcher.schedule(image))
+        if number % 3 == 0:
+            await asyncio.sleep(0)
+        if number % 2:  # from the queue, from what the engine has, and from what it executes
+            tasks[(number * 7) % len(tasks)].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    answered = 0
+    for scores, result in zip(expected, found, strict=True):
+        if isinstance(result, TaskResult):
+            np.testing.assert_allclose(result.scores, scores, atol=1e-6)
+            answered += 1
+        else:
+            assert isinstance(result, asyncio.CancelledError)
+    assert 300 <= answered < 600
+    await batcher.close()
+    group.close()
+
+
+async def test_what_is_cut_off_lies_in_the_engines_queue_and_may_be_closed() -> None:
+    group = StreamGroup(network(2))
+    batcher = DynamicBatcher(
+        group, BatchPolicy(32, SIZES, max_queue_size=600), observer=RecordingObserver()
+    )
+    batcher.start()
+    tasks = batcher.schedule_many(list(images(600)))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert await batcher.close(timeout_s=0)
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(each, TaskResult | BatcherStoppedError) for each in found)
+    await batcher.closed()
+    group.close()

@@ -45,7 +45,7 @@ def test_shipped_versions_pass_their_self_test_in_bfloat16_and_not_bit_for_bit(
 ) -> None:
     manifest, samples = read_manifest(folder), read_samples(folder / SAMPLES)
     servable = load_servable(folder, manifest, EnginePolicy("tensorflow", "bfloat16", (1, 64)))
-    result = run_self_test(servable, samples, manifest.self_test, 64)
+    result = run_self_test(servable.execute, samples, manifest.self_test, 64)
     assert servable.info.precision == "bfloat16"
     assert 1e-4 < result.max_deviation <= manifest.self_test.max_deviation
 

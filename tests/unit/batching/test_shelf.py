@@ -45,9 +45,9 @@ def lanes(count: int = 2) -> list[DeviceLane]:
 async def test_oldest_goes_first_and_to_one_only() -> None:
     shelf = Shelf(2)
     first, second = new_batch(), new_batch()
-    shelf.put(first, first)
+    shelf.put(first)
     assert shelf.has_room
-    shelf.put(second, second)
+    shelf.put(second)
     assert not shelf.has_room
     assert shelf.take() is first
     assert not shelf.has_room, "not known to be taken"
@@ -61,7 +61,7 @@ async def test_takings_may_become_known_in_another_order() -> None:
     shelf = Shelf(2)
     first, second = new_batch(), new_batch()
     for batch in (first, second):
-        shelf.put(batch, batch)
+        shelf.put(batch)
     shelf.note_taken(second)
     assert list(shelf.batches) == [first]
 
@@ -69,7 +69,7 @@ async def test_takings_may_become_known_in_another_order() -> None:
 async def test_cleared_shelf_gives_nothing() -> None:
     shelf = Shelf(2)
     batch = new_batch(3)
-    shelf.put(batch, batch)
+    shelf.put(batch)
     assert shelf.clear() == batch
     assert shelf.take() is None
     assert shelf.has_room

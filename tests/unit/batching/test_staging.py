@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import pytest
 
 from app.batching import device
 from app.batching.batcher import DynamicBatcher
+from app.batching.runner import BatchRunner
+from app.batching.staging import StagingThread
+from app.batching.task import TaskResult
 from app.errors import ServableNotReadyError
+from app.runtime.servable_group import DeviceGroup
 from app.types import ImageArray, ScoreArray
 from tests.fakes import PATIENCE_S, PuppetServable, RecordingObserver
 from tests.unit.batching.world import (
@@ -74,13 +78,16 @@ class QueueingPuppet(StagingPuppet):
 
     Attributes:
         stagers: The thread of each call of ``stage``.
+        least: Fewer images do not go into it.
     """
-
-    has_queue: Literal[True] = True
 
     def __init__(self, *, is_held: bool = False) -> None:
         super().__init__(is_held=is_held)
         self.stagers: list[str] = []
+        self.least = 1
+
+    def can_queue(self, count: int) -> bool:
+        return count >= self.least
 
     def stage(self, images: ImageArray) -> OnDevice:
         self.stagers.append(threading.current_thread().name)
@@ -138,7 +145,8 @@ async def test_an_image_cancelled_after_its_copy_hurts_nobody(puppet: StagingPup
     await batcher.close()
 
 
-async def test_a_copy_that_nobody_wants_any_more_is_not_executed(puppet: StagingPuppet) -> None:
+async def test_a_copy_that_nobody_wants_any_more_is_not_executed() -> None:
+    puppet = StagingPuppet(is_held=True)
     batcher = running(puppet)
     tasks = batcher.schedule_many(random_images(4))
     await puppet.began(1)
@@ -149,6 +157,48 @@ async def test_a_copy_that_nobody_wants_any_more_is_not_executed(puppet: Staging
     await asyncio.gather(*tasks[:2])
     await batcher.close()
     assert (puppet.from_memory, puppet.batch_sizes) == ([], [2])
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
+async def test_what_is_executed_in_vain_is_waited_for(*, fails: bool) -> None:
+    puppet = QueueingPuppet(is_held=True)
+    batcher = running(puppet)
+    images = random_images(6)
+    tasks = batcher.schedule_many(images[:4])
+    await puppet.began(1)
+    for task in tasks[2:]:
+        task.cancel()
+    tasks += batcher.schedule_many(images[4:])
+
+    def fail(images: ImageArray) -> ScoreArray:
+        raise RuntimeError("nobody is told")
+
+    behave = puppet.behave
+    puppet.release()
+    await asyncio.gather(*tasks[:2])
+    await puppet.began(2)  # the engine has it, whoever has left
+    assert puppet.from_memory == [2]
+    puppet.behave = fail if fails else behave
+    puppet.release()
+    await puppet.began(3)
+    puppet.behave = behave
+    puppet.let_go()
+    for index in (4, 5):
+        assert is_answer_to(await tasks[index], images[index])
+    assert batcher.is_healthy
+    await batcher.close()
+
+
+async def test_batches_that_the_queue_does_not_take_are_not_put_there() -> None:
+    puppet = QueueingPuppet(is_held=True)
+    puppet.least = 3
+    batcher = running(puppet)
+    tasks = batcher.schedule_many(random_images(4))
+    await puppet.began(1)
+    puppet.let_go()
+    await asyncio.gather(*tasks)
+    assert (puppet.stagers, puppet.batch_sizes) == ([], [2, 2])
+    await batcher.close()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no memory"), SystemExit(3)])
@@ -271,8 +321,59 @@ async def test_the_servable_may_be_closed_only_once_no_copy_runs() -> None:
     assert not any(name.startswith("copy ") for name in names)
 
 
-async def test_many_batches_keep_their_order_and_their_rows() -> None:
+class Shared(DeviceGroup):
+    """Two puppets that share one device, and what lies ready for it."""
+
+    joins_at = 2
+
+
+@pytest.mark.parametrize("by_thread", [False, True], ids=["by the event loop", "by a thread"])
+async def test_what_lies_ready_outlives_the_lane_that_brought_it(
+    monkeypatch: pytest.MonkeyPatch, by_thread: bool
+) -> None:
+    if by_thread:
+        monkeypatch.setattr(device, "MOST_QUEUED_AT_ONCE", 0)
+    puppets = [QueueingPuppet(is_held=True) for _ in range(2)]
+    batcher = DynamicBatcher(
+        Shared(puppets), policy(2), observer=RecordingObserver(), name="copying"
+    )
+    batcher.start()
+    images = random_images(40)
+    tasks = batcher.schedule_many(images[:4])
+    await puppets[0].began(1)
+    await puppets[1].began(1)
+
+    def die(images: ImageArray) -> ScoreArray:
+        raise SystemExit(3)
+
+    puppets[0].behave = die
+    puppets[0].let_go()
+    # In these turns the lane dies: some of it is brought by a lane that nobody knows to be dead.
+    for image in images[4:]:
+        tasks.append(batcher.schedule(image))
+        await asyncio.sleep(0)
+    puppets[1].let_go()
+    outcomes = [await outcome_of(task) for task in tasks]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, ServableNotReadyError)]
+    assert len(failed) == 2, "the batch that it died of"
+    for image, outcome in zip(images, outcomes, strict=True):
+        if outcome not in failed:
+            assert isinstance(outcome, TaskResult)
+            assert is_answer_to(outcome, image)
+    await batcher.close()
+
+
+def test_nothing_waits_for_a_copy_once_the_thread_has_ended() -> None:
     puppet = StagingPuppet()
+    thread = StagingThread(BatchRunner(puppet, policy(2), time.monotonic), name="copy")
+    thread.start()
+    thread.stop()
+    assert thread.submit([]).wait() is None
+    assert puppet.staged == []
+
+
+async def test_many_batches_keep_their_order_and_their_rows(puppet: StagingPuppet) -> None:
+    puppet.let_go()
     batcher = running(puppet, 4)
     images = random_images(400)
     results = await asyncio.gather(*batcher.schedule_many(images))

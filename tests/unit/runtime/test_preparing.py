@@ -114,3 +114,23 @@ def test_where_members_share_a_device_every_way_has_to_pass(tmp_path: Path, brok
     ways[broken].behave = lambda images: scores_of(images, 4)
     with pytest.raises(ArtifactError, match="shape"):
         prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=CPU)
+
+
+class Staging(PuppetServable):
+    """A puppet that can be asked in two ways."""
+
+    def stage(self, images: ImageArray) -> ImageArray:
+        return images
+
+    def execute_staged(self, staged: ImageArray) -> ScoreArray:
+        return scores_of(staged, 4)
+
+
+def test_what_is_staged_has_to_pass_as_well(tmp_path: Path) -> None:
+    folder = make_version(tmp_path, is_exported=True)
+    edit_manifest(folder, self_test=PASSES)
+    policy = EnginePolicy("openvino", "float32")
+    made = Staging(lambda images: scores_of(images, 3))
+    with pytest.raises(ArtifactError, match="shape"):
+        prepare_servable(folder, read_manifest(folder), policy, lambda *_: made, host=CPU)
+    assert made.is_closed

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from app.runtime.padding import pad_to_allowed
-from app.runtime.streams import JOINS_AT, STREAMS, Execute, StreamGroup, shared
+from app.runtime.streams import JOINS_AT, STREAMS, StreamGroup, shared
 from app.types import (
     EngineInfo,
+    Execute,
     ImageArray,
     QueueingServable,
     ScoreArray,
@@ -166,10 +167,20 @@ def test_streams_of_an_engine_with_a_queue_take_batches_ahead_for_each_other() -
     first, second = StreamGroup(network, joins_at=JOINS).members
     assert isinstance(first, QueueingServable)
     assert isinstance(second, QueueingServable)
-    begun = [first.stage(images(count, count)) for count in (5, 2)]
-    assert [queue.begun for queue in network.queues] == [[5, 2], []]
-    for count, each in zip((5, 2), begun, strict=True):
+    begun = [first.stage(images(count, count)) for count in (5, JOINS)]
+    assert [queue.begun for queue in network.queues] == [[5, JOINS], []]
+    for count, each in zip((5, JOINS), begun, strict=True):
         np.testing.assert_array_equal(second.execute_staged(each), scores_of(images(count, count)))
+
+
+def test_too_few_for_a_stream_are_not_taken_ahead() -> None:
+    network = QueueingNetwork()
+    member = StreamGroup(network, joins_at=JOINS).members[0]
+    assert isinstance(member, QueueingServable)
+    assert (member.can_queue(JOINS), member.can_queue(JOINS - 1)) == (True, False)
+    with pytest.raises(ValueError, match=f"{JOINS - 1} images, a stream takes {JOINS} or more"):
+        member.stage(images(JOINS - 1))
+    assert network.queues[0].begun == []
 
 
 def test_streams_of_an_engine_without_a_queue_do_not(group: StreamGroup) -> None:
