@@ -47,7 +47,8 @@ class RequestPool:
 
     def __init__(self, compiled: Any, size: int) -> None:
         """Make ``size`` requests: so many batches can be in the queue, or be executed from it."""
-        # Both are written to where a batch is dropped: in any thread, amid anything it does.
+        # Both are written to where a batch is dropped: in any thread, amid anything it does. The
+        # request stands last: a tuple lets go of that first, and the request waits for its end.
         self._free: SimpleQueue[Any] = SimpleQueue()
         self._dropped: SimpleQueue[tuple[ImageArray, Any]] = SimpleQueue()
         self._is_closed = False
