@@ -88,6 +88,7 @@ class MeasuringProcess:
             self.close()
             raise
         self.batch_sizes: Sequence[int] = ready["batch_sizes"]
+        self.shared_from: int = ready["shared_from"]
         self.memory_bytes: int = ready["memory_bytes"]
 
     def measure(self, batch_size: int, seconds: float, timeout_s: float) -> Sequence[float]:

@@ -97,7 +97,7 @@ def recommend(
     by_candidate = {curve.candidate: curve for curve in curves}
     now = next((by_candidate[entry] for entry in present if entry in by_candidate), None)
     chosen = _choose(curves, now, policy, goal)
-    point = goal.best_point(chosen.points, policy.allowed_batch_sizes[-1])
+    point = goal.best_point(chosen, policy.allowed_batch_sizes[-1])
     settings = _settings(chosen, point, now, policy, goal)
     gains = () if now is None else _gains(now, policy.allowed_batch_sizes[-1], chosen, point)
     is_changed = any(setting.is_changed for setting in settings)
@@ -135,7 +135,7 @@ def _is_better(best: Curve, other: Curve, goal: Goal, present_size: int) -> bool
     if goal.name == "latency" or goal.score(best) < 0:
         ratios = _by_round(_lone_s(other), _lone_s(best))
     else:
-        sizes = [goal.best_point(c.points, present_size).batch_size for c in (best, other)]
+        sizes = [goal.best_point(c, present_size).batch_size for c in (best, other)]
         ratios = _by_round(best.images_per_s(sizes[0]), other.images_per_s(sizes[1]))
     if len(ratios) < ENOUGH_ROUNDS:
         return median(ratios) >= _CLEARLY_AT_ONE_GLANCE
@@ -253,5 +253,15 @@ def _reason(goal: Goal, chosen: Curve, point: Point, *, is_changed: bool) -> str
     more = "" if is_last else ", and larger ones bring hardly more"
     return (
         f"It executes {point.images_per_s:,.0f} images per second in batches of "
-        f"{point.batch_size}{more}; {wait}."
+        f"{point.batch_size}{more}; {wait}.{_why_no_smaller(chosen, point)}"
+    )
+
+
+def _why_no_smaller(chosen: Curve, point: Point) -> str:
+    smaller = [each.batch_size for each in chosen.points if each.batch_size < point.batch_size]
+    if not smaller or not smaller[-1] < chosen.shared_from <= point.batch_size:
+        return ""
+    return (
+        f" Batches of fewer than {chosen.shared_from} images, a server executes one after the "
+        "other instead of two at a time."
     )

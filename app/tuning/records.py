@@ -65,6 +65,11 @@ class Measurer(Protocol):
         ...
 
     @property
+    def shared_from(self) -> int:
+        """Images of a batch that shares the processor with another one; 1 where none does."""
+        ...
+
+    @property
     def memory_bytes(self) -> int:
         """Resident memory of the process that executes, after the latest batch."""
         ...
@@ -115,11 +120,18 @@ class Point:
 
 
 class Curve:
-    """All that was measured of one candidate. Belongs to the thread that measures."""
+    """All that was measured of one candidate. Belongs to the thread that measures.
 
-    def __init__(self, candidate: Candidate) -> None:
+    Attributes:
+        candidate: What was measured.
+        shared_from: Images of a batch that, in a server, shares the processor with another one.
+        memory_bytes: Of the process that executed.
+    """
+
+    def __init__(self, candidate: Candidate, shared_from: int = 1) -> None:
         """Begin with nothing."""
         self.candidate = candidate
+        self.shared_from = shared_from
         self.memory_bytes = 0
         self._durations: dict[int, dict[int, tuple[float, ...]]] = {}
 

@@ -132,7 +132,7 @@ class Search:
             self._leave_out(candidate, error)
             return
         self._loaded[candidate] = measurer
-        curve = self._curves[candidate] = Curve(candidate)
+        curve = self._curves[candidate] = Curve(candidate, measurer.shared_from)
         try:
             for size in self._affordable(curve, measurer.batch_sizes):
                 self._measure(curve, SCOUTING, size, _SCOUTING_SLICE_S)

@@ -25,7 +25,7 @@ from app.errors import OutOfDeviceMemoryError, ServingError
 from app.runtime.loader import load_servable
 from app.runtime.policy import EnginePolicy
 from app.runtime.preparing import LoadServable, prepare_servable
-from app.types import ImageArray, Servable
+from app.types import ImageArray, Servable, ServableGroup
 
 _MOST_EXECUTIONS = 2000
 """Of one measurement: a p99 needs no more, and the answer stays small."""
@@ -46,7 +46,9 @@ def run(connection: Connection) -> NoReturn:
         job["engine"], job["precision"], tuple(job["batch_sizes"]), job["threads"]
     )
     servable, sizes = prepare_what_fits(folder, manifest, policy)
-    _send(connection, {"batch_sizes": sizes, "memory_bytes": resident_bytes()})
+    shared_from = servable.joins_at if isinstance(servable, ServableGroup) else 1
+    ready = {"batch_sizes": sizes, "shared_from": shared_from, "memory_bytes": resident_bytes()}
+    _send(connection, ready)
     while True:
         order = _receive(connection)
         size = order["batch_size"]

@@ -16,9 +16,10 @@ def curve(
     *,
     factors: tuple[float, ...] = (1, 1, 1, 1),
     rounds: tuple[int, ...] | None = None,
+    shared_from: int = 1,
 ) -> Curve:
     """What was measured: batch size to ms of an execution, times a factor in each round."""
-    made = Curve(candidate)
+    made = Curve(candidate, shared_from)
     for size, duration_ms in ms.items():
         for turn, factor in zip(rounds or range(1, len(factors) + 1), factors, strict=True):
             made.add(turn, size, [duration_ms * factor / 1000] * 3)

@@ -26,7 +26,26 @@ CPU = {1: 2.0, 8: 9.6, 32: 32.0, 64: 63.4}
     ],
 )
 def test_largest_batch_size_serves_the_goal(goal: Goal, present: int, expected: int) -> None:
-    assert goal.best_point(curve(OV16, CPU).points, present).batch_size == expected
+    assert goal.best_point(curve(OV16, CPU), present).batch_size == expected
+
+
+@pytest.mark.parametrize(
+    ("goal", "shared_from", "expected"),
+    [
+        pytest.param(BALANCED, 16, 32, id="balanced"),
+        pytest.param(THROUGHPUT, 16, 32, id="throughput"),
+        pytest.param(LATENCY, 16, 8, id="latency: not for its sake"),
+        pytest.param(Goal("target", 0.025), 16, 8, id="target: nor then"),
+        pytest.param(BALANCED, 8, 8, id="large enough as it is"),
+        pytest.param(BALANCED, 128, 8, id="none is"),
+    ],
+)
+def test_batches_are_large_enough_to_share_the_processor(
+    goal: Goal, shared_from: int, expected: int
+) -> None:
+    # images/s: 500, 1000, 1000, 1001
+    found = curve(OV16, {1: 2.0, 8: 8.0, 32: 32.0, 64: 63.9}, shared_from=shared_from)
+    assert goal.best_point(found, 8).batch_size == expected
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ connection = Connection(int(sys.argv[1]))
 job = json.loads(connection.recv_bytes())
 def send(message): connection.send_bytes(json.dumps(message).encode())
 """
-_READY = "send({'batch_sizes': job['batch_sizes'], 'memory_bytes': os.getpid()})\n"
+_READY = (
+    "send({'batch_sizes': job['batch_sizes'], 'shared_from': 16, 'memory_bytes': os.getpid()})\n"
+)
 _ORDER = "order = json.loads(connection.recv_bytes())\n"
 _HANG = "signal.pause()\n"
 
@@ -46,6 +48,7 @@ def test_batches_are_executed_as_they_are_ordered() -> None:
     pid = process.memory_bytes
 
     assert process.batch_sizes == [1, 8]
+    assert process.shared_from == 16
     assert process.measure(8, 0.5, 30) == [8, 0.5]
     assert process.memory_bytes == 7
     process.close()

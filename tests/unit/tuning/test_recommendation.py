@@ -129,6 +129,26 @@ def test_a_reason_is_given(goal: Goal, reason: str) -> None:
         assert wait in found.reason
 
 
+@pytest.mark.parametrize(
+    ("shared_from", "size", "is_told"),
+    [
+        pytest.param(1, "4", False, id="nothing is shared"),
+        pytest.param(16, "16", True, id="a smaller one would do for the network alone"),
+        pytest.param(64, "64", False, id="the largest only, which is set"),
+    ],
+)
+def test_batches_that_two_executions_share_the_cores_for_are_not_forbidden(
+    shared_from: int, size: str, is_told: bool
+) -> None:
+    ms = {1: 1.0, 4: 2.0, 16: 8.0, 64: 32.0}
+    found = recommend([curve(OV16, ms, shared_from=shared_from)], PRESENT, POLICY, Goal())
+
+    [largest] = [each.value for each in found.settings if each.name == "max_batch_size"]
+    assert largest == size
+    why = f"Batches of fewer than {shared_from} images, a server executes one after the other"
+    assert (why in found.reason) == is_told
+
+
 def test_gains_are_told_against_what_is_set() -> None:
     found = recommend([scaled(OV16, 1), scaled(TF, 0.5)], PRESENT, POLICY, Goal())
 

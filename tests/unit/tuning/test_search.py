@@ -71,6 +71,7 @@ class Actor:
     part: Part
     batch_sizes: Sequence[int]
     memory_bytes: int = 5
+    shared_from: int = 4
     count: int = 0
 
     def measure(self, batch_size: int, seconds: float, timeout_s: float) -> Sequence[float]:
@@ -108,6 +109,7 @@ def test_everything_is_measured_and_the_best_take_turns() -> None:
     assert [candidate for candidate, _ in first] == [OV16, OV32, TF]
     assert [candidate for candidate, _ in second] == [TF, OV32, OV16]
     assert found.curves[0].memory_bytes == 5
+    assert found.curves[0].shared_from == 4
     assert stage.loaded == []
 
 
