@@ -59,5 +59,5 @@ def run_generator(
     if result.returncode != 0:
         server.check_alive()
         tail = "\n  ".join(result.stderr.splitlines()[-10:])
-        raise BenchmarkError(f"the load generator failed on {server.spec.name}:\n  {tail}")
+        raise BenchmarkError(f"the load generator failed on {server.spec.name}", f":\n  {tail}")
     return Measurement(**json.loads(result.stdout))

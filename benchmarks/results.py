@@ -66,8 +66,7 @@ def _left_out(tournament: Tournament) -> list[str]:
         for visit in tournament.visits
         if visit.broke
     ]
-    # The log of a server that ended, and where it lies, is for this machine's user alone.
-    return [" ".join(reason.partition(" The end of its log")[0].split()) for reason in reasons]
+    return [" ".join(reason.split()) for reason in reasons]
 
 
 def _goal_table(tournament: Tournament) -> str:

@@ -29,7 +29,16 @@ _LOG_TAIL_LINES = 25
 
 
 class BenchmarkError(Exception):
-    """The comparison cannot go on; the message says why, for the person at the terminal."""
+    """The comparison cannot go on; the message says why, for the person at the terminal.
+
+    Attributes:
+        reason: The same for others: without what only this machine's user can look up.
+    """
+
+    def __init__(self, reason: str, details: str = "") -> None:
+        """Say ``reason``, and at the terminal ``details`` right behind it: logs, tracebacks."""
+        super().__init__(reason + details)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,7 @@ class ServerProcess:
         assert self._process is not None
         code = self._process.poll()
         if code is not None:
-            raise BenchmarkError(f"{self.spec.name} ended with code {code}.{self._log_tail()}")
+            raise BenchmarkError(f"{self.spec.name} ended with code {code}.", self.log_tail())
 
     def wait_ready(self, timeout_s: float) -> None:
         """Return as soon as the server says that it is ready.
@@ -152,7 +161,8 @@ class ServerProcess:
             time.sleep(_PROBE_INTERVAL_S)
         raise BenchmarkError(
             f"{self.spec.name} was not ready after {timeout_s:g} s; {self.spec.ready_path} last "
-            f"said: {reason}.{self._log_tail()}"
+            f"said: {reason}.",
+            self.log_tail(),
         )
 
     def get(self, path: str) -> bytes:
@@ -180,7 +190,7 @@ class ServerProcess:
             return self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise BenchmarkError(
-                f"{self.spec.name} did not stop within {_STOP_TIMEOUT_S:g} s.{self._log_tail()}"
+                f"{self.spec.name} did not stop within {_STOP_TIMEOUT_S:g} s.", self.log_tail()
             ) from None
 
     def _stop(self) -> None:
@@ -206,7 +216,8 @@ class ServerProcess:
                 raise
             print(f"{self.spec.name} did not stop within {_STOP_TIMEOUT_S:g} s and was killed.")
 
-    def _log_tail(self) -> str:
+    def log_tail(self) -> str:
+        """Return where its log is and how it ends, as details of a ``BenchmarkError``."""
         lines = self.log_path.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
         if not lines:
             return f" Its log {self.log_path} is empty."

@@ -145,7 +145,7 @@ class Visitor:
             content = self._content(contestant, requests)
             self._open_loops(contestant, server, visit, content, requests[0])
         except BenchmarkError as error:  # what was measured before it stays
-            visit.broke = str(error)
+            visit.broke = error.reason
             self._tell(f"{self._label(visit)}: no further open loops: {error}")
 
     def _closed_loops(
@@ -263,8 +263,8 @@ def wait_for_answer(
             last = error
         time.sleep(_PROBE_INTERVAL_S)
     raise BenchmarkError(
-        f"{server.spec.name} classified nothing within {timeout_s:g} s; last: {str(last)[:300]}; "
-        f"its log: {server.log_path}"
+        f"{server.spec.name} classified nothing within {timeout_s:g} s; last: {str(last)[:300]}.",
+        server.log_tail(),
     )
 
 
@@ -326,7 +326,7 @@ def run_bound(work: Work, arguments: list[str]) -> Any:
     command += ["--pictures", str(work.pictures), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BenchmarkError(f"the bound was not measured: {done.stderr[-500:]}")
+        raise BenchmarkError("the bound was not measured", f": {done.stderr[-500:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -365,7 +365,9 @@ def play(
                     visit.bound_per_s = max(bounds.values())
                     tell(f"{visit.contestant}: the bound is {visit.bound_per_s:,.0f} images/s")
             except BenchmarkError as error:
-                tournament.failures[contestant.name] = f"{work.model}, round {number}: {error}"
+                tournament.failures[contestant.name] = (
+                    f"{work.model}, round {number}: {error.reason}"
+                )
                 tell(f"{contestant.name} is left out: {error}")
             else:
                 tournament.visits.append(visit)

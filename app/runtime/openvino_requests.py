@@ -157,10 +157,10 @@ class BegunBatch:
         try:
             request.set_input_tensor(ov.Tensor(batch, shared_memory=True))
             request.start_async()
-        except BaseException:
-            pool.give_back(request)
-            raise
-        self._request = request
+            self._request = request
+        finally:
+            if self._request is None:
+                pool.give_back(request)
 
     def scores(self) -> ScoreArray:
         """Wait until it has been executed → ``(N, K)`` float32, rows sum to 1; once.
