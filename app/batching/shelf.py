@@ -43,10 +43,13 @@ class Shelf:
     def put(
         self,
         batch: Sequence[BatchTask],
-        prepare: Callable[[Sequence[BatchTask]], Work] = lambda batch: batch,
+        prepare: Callable[[Sequence[BatchTask]], Work],
     ) -> None:
-        """Lay a batch ready; ``prepare`` makes of it what a thread gets."""
-        self.batches.append(batch)  # first: whatever is raised then, who waits can be found here
+        """Lay a batch ready; ``prepare`` makes of it what a thread gets.
+
+        What that raises leaves the batch among ``batches``, where those who wait can be found.
+        """
+        self.batches.append(batch)
         self._ready.put(prepare(batch))
 
     def take(self) -> Work | None:

@@ -15,6 +15,7 @@ import pytest
 from app.cli import main
 from app.registry.labels import set_label
 from app.runtime.policy import EnginePolicy
+from app.runtime.streams import JOINS_AT
 from app.settings import ENV_PREFIX, load_settings
 from app.tuning.goals import Goal
 from app.tuning.measuring_process import MeasuringProcess
@@ -89,6 +90,18 @@ def test_tensorflow_is_measured_as_well() -> None:
     assert process.batch_sizes == [1, 4]
     assert all(duration > 0 for duration in durations)
     assert process.memory_bytes > 100e6
+
+
+@pytest.mark.parametrize(
+    ("threads", "expected"), [(2, JOINS_AT), (1, 1)], ids=["two cores", "one has nothing to share"]
+)
+def test_a_process_tells_from_which_size_on_batches_share_the_cores(
+    threads: int, expected: int
+) -> None:
+    candidate = Candidate("openvino", "float32", threads)
+    process = MeasuringProcess(SHIPPED, candidate, (1, JOINS_AT), 100)
+    process.close()
+    assert process.shared_from == expected
 
 
 def test_a_version_that_nothing_can_execute_ends_in_a_report(

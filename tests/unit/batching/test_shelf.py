@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from app.batching.lane import DeviceLane, free_in_s, give_up, give_up_all
 from app.batching.policy import BatchPolicy
 from app.batching.runner import BatchOutcome
-from app.batching.shelf import Shelf
+from app.batching.shelf import Shelf, Work
 from app.batching.task import BatchTask
 from tests.fakes import FakeClock, PuppetServable
 
@@ -42,12 +43,29 @@ def lanes(count: int = 2) -> list[DeviceLane]:
     ]
 
 
+def as_it_is(batch: Sequence[BatchTask]) -> Work:
+    return batch
+
+
+async def test_who_waits_is_found_whatever_preparing_raises() -> None:
+    shelf = Shelf(2)
+    batch = new_batch(2)
+
+    def fail(batch: Sequence[BatchTask]) -> Work:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shelf.put(batch, fail)
+    assert shelf.take() is None
+    assert shelf.clear() == batch
+
+
 async def test_oldest_goes_first_and_to_one_only() -> None:
     shelf = Shelf(2)
     first, second = new_batch(), new_batch()
-    shelf.put(first)
+    shelf.put(first, as_it_is)
     assert shelf.has_room
-    shelf.put(second)
+    shelf.put(second, as_it_is)
     assert not shelf.has_room
     assert shelf.take() is first
     assert not shelf.has_room, "not known to be taken"
@@ -61,7 +79,7 @@ async def test_takings_may_become_known_in_another_order() -> None:
     shelf = Shelf(2)
     first, second = new_batch(), new_batch()
     for batch in (first, second):
-        shelf.put(batch)
+        shelf.put(batch, as_it_is)
     shelf.note_taken(second)
     assert list(shelf.batches) == [first]
 
@@ -69,7 +87,7 @@ async def test_takings_may_become_known_in_another_order() -> None:
 async def test_cleared_shelf_gives_nothing() -> None:
     shelf = Shelf(2)
     batch = new_batch(3)
-    shelf.put(batch)
+    shelf.put(batch, as_it_is)
     assert shelf.clear() == batch
     assert shelf.take() is None
     assert shelf.has_room
